@@ -151,5 +151,5 @@ func (e *DamageError) Error() string {
 	return b.String()
 }
 
-func (e *DamageError) Unwrap() error          { return e.Err }
+func (e *DamageError) Unwrap() error        { return e.Err }
 func (e *DamageError) Is(target error) bool { return target == ErrDamaged }

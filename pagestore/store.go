@@ -1,0 +1,396 @@
+package pagestore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable/block"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options tune a Store. The zero value works.
+type Options struct {
+	FS           vfs.FS        // where the store lies; nil: the disk
+	PageCache    int64         // bytes of page contents kept in memory; 0: 64 MiB
+	BlockCache   int64         // bytes of Pebble's own cache; 0: 16 MiB
+	MemTable     uint64        // bytes of writes gathered before they become a table; 0: 16 MiB
+	SpillBytes   int           // bytes of pages that a Tx keeps in memory; 0: 16 MiB
+	TrimInterval time.Duration // how often retention is applied in the background; 0: never
+	Logger       *slog.Logger  // nil: slog.Default
+	Now          func() time.Time
+	Command      string // what other processes are told has the store; "": the program's name
+}
+
+// A Store is a directory of databases, owned by this process while it is
+// open.
+type Store struct {
+	dir     string
+	tmp     string
+	opts    Options
+	fs      vfs.FS
+	lock    io.Closer
+	db      *pebble.DB
+	cache   *cache
+	log     *slog.Logger
+	fatal   atomic.Pointer[fatalError]
+	closed  atomic.Bool
+	space   spaceGuard
+	trimmer trimmer
+
+	catalog sync.Mutex // held while names, branches and deletions change
+	nextID  uint32     // guarded by catalog
+
+	mu  sync.Mutex
+	dbs map[uint32]*Database // loaded ones, guarded by mu
+
+	publish sync.Mutex // held while heads move, and to read several at one moment
+}
+
+const (
+	storeFormat      = 1
+	defaultPageSize  = 4096
+	pebbleFormat     = pebble.FormatWALSyncChunks
+	defaultPageCache = 64 << 20
+)
+
+// Open takes the store in dir, creating it if there is none. It fails with a
+// LockedError if another process has it.
+func Open(dir string, o Options) (_ *Store, err error) {
+	if o.PageCache <= 0 {
+		o.PageCache = defaultPageCache
+	}
+	if o.BlockCache <= 0 {
+		o.BlockCache = 16 << 20
+	}
+	if o.MemTable == 0 {
+		o.MemTable = 16 << 20
+	}
+	if o.SpillBytes <= 0 {
+		o.SpillBytes = 16 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Command == "" {
+		o.Command = filepath.Base(os.Args[0])
+	}
+	s := &Store{dir: dir, opts: o, fs: o.FS, log: o.Logger, dbs: make(map[uint32]*Database)}
+	if s.fs == nil {
+		s.fs = vfs.Default
+		if abs, err := filepath.Abs(dir); err == nil {
+			s.dir = abs
+		}
+		s.tmp = filepath.Join(s.dir, "tmp")
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open store %s: %w", s.dir, wrapDiskFull(err))
+		}
+	}()
+	if err := s.fs.MkdirAll(s.dir, 0o777); err != nil {
+		return nil, err
+	}
+	if err := s.acquire(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	if s.tmp != "" { // what a crash left there belongs to nobody
+		if err := errors.Join(os.RemoveAll(s.tmp), os.Mkdir(s.tmp, 0o777)); err != nil {
+			return nil, err
+		}
+	}
+	if s.cache, err = newCache(o.PageCache); err != nil {
+		return nil, fmt.Errorf("reserve %d bytes for the page cache: %w", o.PageCache, err)
+	}
+	if s.db, err = s.openPebble(); err != nil {
+		s.cache.Close()
+		return nil, err
+	}
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(err, s.db.Close(), s.cache.Close())
+	}
+	s.trimmer.start(s, o.TrimInterval)
+	return s, nil
+}
+
+func (s *Store) openPebble() (db *pebble.DB, err error) {
+	defer catchFatal(&err)
+	blocks := pebble.NewCache(s.opts.BlockCache)
+	defer blocks.Unref()
+	po := &pebble.Options{
+		FS:                          s.fs,
+		Cache:                       blocks,
+		Comparer:                    comparer,
+		FormatMajorVersion:          pebbleFormat,
+		MemTableSize:                s.opts.MemTable,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       40,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                1000,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
+		Logger:                      pebbleLogger{s},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { s.log.Error("store: background work failed", "dir", s.dir, "error", err) },
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				s.log.Error("store: a file is damaged", "path", i.Path, "error", i.Details)
+			},
+		},
+	}
+	for i := range po.Levels {
+		l := &po.Levels[i]
+		l.BlockSize = 16 << 10
+		l.FilterPolicy = bloom.FilterPolicy(10)
+		profile := block.FastestCompression
+		if i >= 5 {
+			profile = block.ZstdCompression
+		}
+		l.Compression = func() *block.CompressionProfile { return profile }
+	}
+	return pebble.Open(s.fs.PathJoin(s.dir, "pages"), po)
+}
+
+// recover reads the store's own record and removes what a crash left
+// half-done.
+func (s *Store) recover() error {
+	b, err := s.get(metaKey("store"))
+	if errors.Is(err, pebble.ErrNotFound) {
+		s.nextID = 1
+		b := s.db.NewBatch()
+		defer b.Close()
+		b.Set(metaKey("store"), []byte{storeFormat}, nil)
+		s.setNextID(b)
+		return s.apply(b, pebble.Sync)
+	}
+	if err != nil {
+		return err
+	}
+	if len(b) != 1 || b[0] != storeFormat {
+		return fmt.Errorf("%w: %v, this program knows %d: use a newer hako", ErrFormat, b, storeFormat)
+	}
+	if b, err = s.get(metaKey("next-id")); err != nil {
+		return &DamageError{Detail: "the next database id is missing", Err: err}
+	}
+	if len(b) != 4 {
+		return &DamageError{Detail: "the next database id is malformed"}
+	}
+	s.nextID = binary.BigEndian.Uint32(b)
+	if err := s.dropStaged(nil); err != nil {
+		return err
+	}
+	return s.purgeDeleted()
+}
+
+func (s *Store) setNextID(b *pebble.Batch) {
+	b.Set(metaKey("next-id"), binary.BigEndian.AppendUint32(nil, s.nextID), nil)
+}
+
+// Dir returns the store's directory.
+func (s *Store) Dir() string { return s.dir }
+
+// Close gives the store up. It fails, and the store stays open, while
+// transactions, snapshots or writer locks are open.
+func (s *Store) Close() error {
+	if s.closed.Load() {
+		return nil
+	}
+	s.trimmer.stop()
+	s.catalog.Lock()
+	defer s.catalog.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fatal.Load() == nil {
+		for _, d := range s.dbs {
+			if what := d.inUse(); what != "" {
+				s.trimmer.start(s, s.opts.TrimInterval)
+				return fmt.Errorf("close store %s: database %s has %s: close them first", s.dir, d.Name(), what)
+			}
+		}
+	}
+	if s.closed.Swap(true) {
+		return nil
+	}
+	var err error
+	if s.fatal.Load() == nil {
+		err = s.closePebble()
+	} // else Pebble's state is undefined: what is on disk is what the next Open finds
+	return errors.Join(err, s.cache.Close(), s.release())
+}
+
+func (s *Store) closePebble() (err error) {
+	defer catchFatal(&err)
+	return s.db.Close()
+}
+
+// check returns why the store cannot be used, if it cannot.
+func (s *Store) check() error {
+	if s.closed.Load() {
+		return fmt.Errorf("store %s: %w", s.dir, ErrClosed)
+	}
+	if f := s.fatal.Load(); f != nil {
+		return f
+	}
+	return nil
+}
+
+// get returns a copy of a key's value, or pebble.ErrNotFound.
+func (s *Store) get(key []byte) ([]byte, error) {
+	v, c, err := s.db.Get(key)
+	if err != nil {
+		return nil, wrapDamage(err)
+	}
+	defer c.Close()
+	return append([]byte{}, v...), nil
+}
+
+func (s *Store) newIter(lower, upper []byte) (*pebble.Iterator, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	return it, wrapDamage(err)
+}
+
+// apply commits a batch. With pebble.Sync it is on disk when apply returns,
+// and so is everything applied before it.
+func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if b.Empty() {
+		return nil
+	}
+	if err := s.space.check(s, int64(b.Len())); err != nil {
+		return err
+	}
+	defer catchFatal(&err)
+	return b.Commit(o)
+}
+
+// A fatalError is a failure after which Pebble cannot go on: a write-ahead log
+// or manifest that could not be written. What was acknowledged is safe; the
+// store has to be opened again.
+type fatalError struct{ err error }
+
+func (e *fatalError) Error() string {
+	return fmt.Sprintf("store stopped after a failed write, open it again: %v", e.err)
+}
+
+func (e *fatalError) Unwrap() error { return e.err }
+
+func catchFatal(err *error) {
+	if r := recover(); r != nil {
+		f, ok := r.(*fatalError)
+		if !ok {
+			panic(r)
+		}
+		*err = f
+	}
+}
+
+// pebbleLogger passes Pebble's log on. Pebble expects Fatalf not to return:
+// here it ends the commit that it is called from with an error, or the
+// background goroutine, and the store refuses work from then on.
+type pebbleLogger struct{ s *Store }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.s.log.Enabled(context.Background(), slog.LevelDebug-4) {
+		l.s.log.Log(context.Background(), slog.LevelDebug-4, fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.s.log.Error("store: " + fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	f := &fatalError{fmt.Errorf(format, args...)}
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			f.err = wrapDiskFull(err)
+		}
+	}
+	if l.s.fatal.CompareAndSwap(nil, f) {
+		l.s.log.Error("store: stopped", "dir", l.s.dir, "error", f.err)
+	}
+	if onCommitStack() {
+		panic(f)
+	}
+	runtime.Goexit()
+}
+
+// onCommitStack reports whether catchFatal waits further up this goroutine's
+// stack.
+func onCommitStack() bool {
+	pc := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc)])
+	for {
+		f, more := frames.Next()
+		switch f.Function {
+		case pkgPath + ".(*Store).apply", pkgPath + ".(*Store).openPebble", pkgPath + ".(*Store).closePebble",
+			pkgPath + ".(*Store).compact":
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+const pkgPath = "github.com/hako-run/hako/pagestore"
+
+// wrapDamage makes Pebble's corruption errors ErrDamaged.
+func wrapDamage(err error) error {
+	if err != nil && pebble.IsCorruptionError(err) && !errors.Is(err, ErrDamaged) {
+		return &DamageError{Err: err}
+	}
+	return err
+}
+
+// spaceGuard refuses writes before the disk is so full that Pebble could not
+// write its logs and tables any more.
+type spaceGuard struct {
+	mu    sync.Mutex
+	asked time.Time
+	avail int64
+	total int64
+}
+
+const maxReserve = 64 << 20
+
+func (g *spaceGuard) check(s *Store, bytes int64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now := time.Now(); now.Sub(g.asked) > 100*time.Millisecond {
+		u, err := s.fs.GetDiskUsage(s.dir)
+		if err != nil { // a file system that does not tell
+			g.avail, g.total = 1<<62, 1<<62
+		} else {
+			g.avail, g.total = int64(min(u.AvailBytes, 1<<62)), int64(min(u.AvailBytes+u.UsedBytes, 1<<62))
+		}
+		g.asked = now
+	}
+	reserve := min(maxReserve, g.total/20)
+	if g.avail-2*bytes < reserve {
+		return fmt.Errorf("%w: %s has %d MiB left and %d MiB are kept in reserve: free some space, or trim old versions",
+			ErrDiskFull, s.dir, g.avail>>20, reserve>>20)
+	}
+	g.avail -= 2 * bytes
+	return nil
+}
