@@ -1,0 +1,136 @@
+package vfscore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hako-run/hako/pagestore"
+)
+
+// A super is the super-journal of a transaction over several databases. Its
+// content names their journals, each followed by a zero byte.
+type super struct {
+	file   *Temp
+	parts  []*Main // that are ready to commit
+	broken bool    // a part failed or was rolled back
+	gone   bool    // deleted: the transaction is committed
+}
+
+// superMarker is in the name of every super-journal.
+const superMarker = "-mj"
+
+var errMixed = errors.New("one transaction cannot change both a Hako database and a file, or databases of two stores: its commit would not be atomic: use two transactions")
+
+// OpenSuper opens the super-journal of that name; with create it makes it.
+func (s *Session) OpenSuper(name string, create bool) *Temp {
+	if !create {
+		return s.vfs.OpenTemp() // SQLite looks for journals that a crash left: there are none
+	}
+	if s.supers == nil {
+		s.supers = make(map[string]*super)
+	}
+	g := &super{file: s.vfs.OpenTemp()}
+	g.file.keep = true // it is read after SQLite closed it
+	s.supers[name] = g
+	return g.file
+}
+
+// Exists is SQLite's xAccess: of journals only a super-journal of a
+// transaction under way can be there.
+func (s *Session) Exists(name string) bool {
+	g := s.supers[name]
+	return g != nil && !g.gone
+}
+
+// joinSuper adds m, which is ready to commit, to a super-journal.
+func (s *Session) joinSuper(name string, m *Main) error {
+	g := s.supers[name]
+	if g == nil {
+		return fmt.Errorf("commit to %s: %w", m.name, errMixed)
+	}
+	if _, err := s.children(g); err != nil {
+		g.broken = true
+		return fmt.Errorf("commit to %s: %w", m.name, err)
+	}
+	g.parts = append(g.parts, m)
+	return nil
+}
+
+// children returns how many databases the transaction changes, or errMixed if
+// not all of them are open in this session.
+func (s *Session) children(g *super) (int, error) {
+	content := make([]byte, g.file.size())
+	if code := g.file.Read(content, 0); code != OK {
+		return 0, fmt.Errorf("read super-journal: %w", g.file.err)
+	}
+	n := 0
+	for name := range bytes.SplitSeq(bytes.TrimSuffix(content, []byte{0}), []byte{0}) {
+		if !slices.ContainsFunc(s.mains, func(m *Main) bool { return m.Reserved() && m.name+"-journal" == string(name) }) {
+			return 0, errMixed
+		}
+		n++
+	}
+	return n, nil
+}
+
+// leaveSuper takes m out of the super-journal that it waits in.
+func (s *Session) leaveSuper(m *Main) {
+	for _, g := range s.supers {
+		if i := slices.Index(g.parts, m); i >= 0 {
+			g.parts = slices.Delete(g.parts, i, i+1)
+			g.broken = true
+		}
+	}
+}
+
+// endSupers forgets the super-journals once no transaction is under way.
+func (s *Session) endSupers() {
+	if len(s.supers) == 0 || slices.ContainsFunc(s.mains, (*Main).Reserved) {
+		return
+	}
+	for _, g := range s.supers {
+		g.file.keep = false
+		g.file.Close()
+	}
+	clear(s.supers)
+}
+
+// Delete is SQLite's xDelete. The deletion of a super-journal commits the
+// transaction; if that fails, it is still there and SQLite rolls back.
+func (s *Session) Delete(name string) Code {
+	g := s.supers[name]
+	if g == nil || g.gone {
+		return OK // a journal is gone with its last close
+	}
+	if g.broken || len(g.parts) == 0 {
+		return OK // SQLite tidies up after a rollback
+	}
+	n, err := s.children(g)
+	if err != nil || n != len(g.parts) {
+		return OK // likewise: it gave up before all were ready
+	}
+	txs := make([]*pagestore.Tx, n)
+	for i, m := range g.parts {
+		txs[i] = m.tx
+	}
+	ctx, cancel := s.commitContext()
+	defer cancel()
+	commits, err := s.vfs.store.Commit(ctx, txs...)
+	parts := g.parts
+	g.parts = nil
+	if err != nil {
+		g.broken = true
+		code := OK
+		for _, m := range parts {
+			code = m.fail(err)
+		}
+		return code
+	}
+	g.gone = true
+	for i, m := range parts {
+		m.succeed(commits[i])
+	}
+	return OK
+}
