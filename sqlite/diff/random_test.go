@@ -13,7 +13,7 @@ import (
 // that the patch turns the one into the other.
 func TestRandomPatches(t *testing.T) {
 	t.Parallel()
-	rounds := 1500
+	rounds := 60
 	if testing.Short() {
 		rounds = 12
 	}

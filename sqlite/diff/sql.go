@@ -390,15 +390,16 @@ func (p *patch) refill(pr *pair) {
 	p.inserts(&pair{name: pr.name, after: pr.after}, Added)
 }
 
-// systemTables gives sqlite_sequence and sqlite_stat1, which SQLite writes to
-// by itself, all their rows.
+// systemTables gives sqlite_sequence and sqlite_stat1 all their rows: SQLite
+// writes to them by itself when rows are inserted and when tables and indexes
+// are dropped.
 func (p *patch) systemTables() {
 	for _, name := range []string{"sqlite_sequence", "sqlite_stat1"} {
 		if !p.d.wanted(name) {
 			continue
 		}
 		o, n := tableObject(p.d.old, name), tableObject(p.d.new, name)
-		if o == nil && n == nil || name == "sqlite_stat1" && !p.touched(name) && (o == nil) == (n == nil) {
+		if o == nil && n == nil {
 			continue
 		}
 		if n == nil {
