@@ -165,8 +165,8 @@ func (m *Main) snapshotOf(v pagestore.Version) (*pagestore.Snapshot, error) {
 // fail ends the transaction, whose commit failed.
 func (m *Main) fail(err error) Code {
 	var conflict *pagestore.ConflictError
-	if errors.As(err, &conflict) && len(conflict.Tables) == 0 && m.s.vfs.owners != nil {
-		conflict.Tables = m.s.vfs.owners(m.snap, conflict.Pages)
+	if errors.As(err, &conflict) && len(conflict.Tables) == 0 && m.vfs.owners != nil {
+		conflict.Tables = m.vfs.owners(m.snap, conflict.Pages)
 	}
 	if errors.Is(err, pagestore.ErrBusy) && m.tx != nil && m.prepared {
 		m.s.leaveSuper(m)

@@ -21,6 +21,7 @@ const (
 // A Main is a database file that is open in a session.
 type Main struct {
 	s        *Session
+	vfs      *VFS
 	name     string // as it was opened
 	db       *pagestore.Database
 	pin      *pagestore.Snapshot // read this instead of the head

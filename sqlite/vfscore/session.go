@@ -28,6 +28,9 @@ type Session struct {
 // Err returns the error behind the last code that was not OK, since ClearErr.
 func (s *Session) Err() error { return s.err }
 
+// Record makes err what Err returns.
+func (s *Session) Record(err error) { s.err = err }
+
 // ClearErr forgets the error.
 func (s *Session) ClearErr() { s.err = nil }
 
@@ -151,9 +154,9 @@ func (s *Session) remove(m *Main) {
 	if s.refused == m {
 		s.refused = nil
 	}
-	s.vfs.mu.Lock()
-	delete(s.vfs.mains, m)
-	s.vfs.mu.Unlock()
+	m.vfs.mu.Lock()
+	delete(m.vfs.mains, m)
+	m.vfs.mu.Unlock()
 }
 
 func isUnknown(err error) bool { return errors.Is(err, pagestore.ErrUnknownDatabase) }

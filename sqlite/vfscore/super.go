@@ -18,9 +18,6 @@ type super struct {
 	gone   bool    // deleted: the transaction is committed
 }
 
-// superMarker is in the name of every super-journal.
-const superMarker = "-mj"
-
 var errMixed = errors.New("one transaction cannot change both a Hako database and a file, or databases of two stores: its commit would not be atomic: use two transactions")
 
 // OpenSuper opens the super-journal of that name; with create it makes it.
@@ -67,7 +64,7 @@ func (s *Session) children(g *super) (int, error) {
 	}
 	n := 0
 	for name := range bytes.SplitSeq(bytes.TrimSuffix(content, []byte{0}), []byte{0}) {
-		if !slices.ContainsFunc(s.mains, func(m *Main) bool { return m.Reserved() && m.name+"-journal" == string(name) }) {
+		if !slices.ContainsFunc(s.mains, func(m *Main) bool { return m.Reserved() && m.vfs == s.vfs && m.name+"-journal" == string(name) }) {
 			return 0, errMixed
 		}
 		n++

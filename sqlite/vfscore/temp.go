@@ -21,7 +21,7 @@ func (v *VFS) OpenTemp() *Temp { return &Temp{scratch: v.store.NewScratch()} }
 
 // OpenJournal opens the database's rollback journal.
 func (m *Main) OpenJournal() *Temp {
-	m.journal = m.s.vfs.OpenTemp()
+	m.journal = m.vfs.OpenTemp()
 	m.journal.of = m
 	return m.journal
 }

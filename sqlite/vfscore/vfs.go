@@ -61,24 +61,31 @@ type OpenOptions struct {
 // pagestore.ParseRef reads it. Other than by its head a database opens
 // read-only. The code is CantOpen if it fails; Session.Err tells why.
 func (s *Session) OpenMain(name string, o OpenOptions) (*Main, Code) {
-	m, err := s.openMain(name, o)
+	return s.OpenMainIn(s.vfs, name, o)
+}
+
+// OpenMainIn is OpenMain for a database of another store. One transaction
+// cannot change databases of two stores.
+func (s *Session) OpenMainIn(v *VFS, name string, o OpenOptions) (*Main, Code) {
+	m, err := s.openMain(v, name, o)
 	if err != nil {
-		return nil, s.fail(fmt.Errorf("open %s: %w", name, err), CantOpen)
+		s.fail(fmt.Errorf("open %s: %w", name, err), CantOpen)
+		return nil, CantOpen
 	}
 	s.mains = append(s.mains, m)
-	s.vfs.mu.Lock()
-	s.vfs.mains[m] = struct{}{}
-	s.vfs.mu.Unlock()
+	v.mu.Lock()
+	v.mains[m] = struct{}{}
+	v.mu.Unlock()
 	return m, OK
 }
 
-func (s *Session) openMain(name string, o OpenOptions) (*Main, error) {
+func (s *Session) openMain(v *VFS, name string, o OpenOptions) (*Main, error) {
 	ref, err := pagestore.ParseRef(name)
 	if err != nil {
 		return nil, err
 	}
-	store := s.vfs.store
-	m := &Main{s: s, name: name, readOnly: o.ReadOnly}
+	store := v.store
+	m := &Main{s: s, vfs: v, name: name, readOnly: o.ReadOnly}
 	if ref.Kind != pagestore.RefHead {
 		if m.pin, err = store.Snapshot(ref); err != nil {
 			return nil, err

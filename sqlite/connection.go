@@ -1,0 +1,98 @@
+package sqlite
+
+import (
+	"sync"
+
+	"github.com/hako-run/hako/sqlite/vfscore"
+	"modernc.org/libc"
+)
+
+// A connection joins an SQLite connection to its session. SQLite names the
+// connection in none of the calls that open files; what it has of its own is
+// the TLS of modernc's driver.
+type connection struct {
+	id      uintptr
+	session *vfscore.Session
+	tls     *libc.TLS // set when its first database is opened
+	mains   int       // databases open
+	held    bool      // by the driver, which lets go of it itself
+}
+
+var connections = struct {
+	sync.Mutex
+	last  uintptr
+	byID  map[uintptr]*connection
+	byTLS map[*libc.TLS]*connection
+}{byID: make(map[uintptr]*connection), byTLS: make(map[*libc.TLS]*connection)}
+
+// newConnection makes a connection for the driver, which must drop it.
+func newConnection(s *vfscore.Session) *connection {
+	connections.Lock()
+	defer connections.Unlock()
+	return addConnection(s, true)
+}
+
+func addConnection(s *vfscore.Session, held bool) *connection {
+	connections.last++
+	c := &connection{id: connections.last, session: s, held: held}
+	connections.byID[c.id] = c
+	return c
+}
+
+// connectionFor finds the connection that opens a database: the one with that
+// id, if it is not 0, or the one that uses tls, which is made if need be.
+func connectionFor(id uintptr, tls *libc.TLS, vfs *vfscore.VFS) *connection {
+	connections.Lock()
+	defer connections.Unlock()
+	c := connections.byID[id]
+	if c == nil {
+		c = connections.byTLS[tls]
+	}
+	if c == nil {
+		c = addConnection(vfs.NewSession(vfscore.SessionOptions{}), false)
+	}
+	c.tls = tls
+	connections.byTLS[tls] = c
+	return c
+}
+
+// ofTLS returns the connection that uses tls, nil if it has no database open.
+func ofTLS(tls *libc.TLS) *connection {
+	connections.Lock()
+	defer connections.Unlock()
+	return connections.byTLS[tls]
+}
+
+func connectionByID(id uintptr) *connection {
+	connections.Lock()
+	defer connections.Unlock()
+	return connections.byID[id]
+}
+
+// count adds n to the number of databases that are open.
+func (c *connection) count(n int) {
+	connections.Lock()
+	defer connections.Unlock()
+	c.mains += n
+	c.tidy()
+}
+
+// drop is the driver's letting go.
+func (c *connection) drop() {
+	connections.Lock()
+	defer connections.Unlock()
+	c.held = false
+	c.tidy()
+}
+
+func (c *connection) tidy() {
+	if c.mains > 0 {
+		return
+	}
+	if c.tls != nil && connections.byTLS[c.tls] == c {
+		delete(connections.byTLS, c.tls)
+	}
+	if !c.held {
+		delete(connections.byID, c.id)
+	}
+}

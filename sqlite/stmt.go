@@ -1,0 +1,80 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"io"
+)
+
+type moderncStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// stmt is a prepared statement.
+type stmt struct {
+	moderncStmt
+	c *conn
+}
+
+func (s *stmt) Exec(args []driver.Value) (driver.Result, error) {
+	return s.ExecContext(context.Background(), named(args))
+}
+
+func (s *stmt) Query(args []driver.Value) (driver.Rows, error) {
+	return s.QueryContext(context.Background(), named(args))
+}
+
+func named(args []driver.Value) []driver.NamedValue {
+	list := make([]driver.NamedValue, len(args))
+	for i, v := range args {
+		list[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return list
+}
+
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (r driver.Result, err error) {
+	defer s.c.enter(ctx)(&err)
+	return s.moderncStmt.ExecContext(ctx, args)
+}
+
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (r driver.Rows, err error) {
+	defer s.c.enter(ctx)(&err)
+	inner, err := s.moderncStmt.QueryContext(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	return &rows{inner.(moderncRows), s.c, ctx}, nil
+}
+
+type moderncRows interface {
+	driver.Rows
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeLength
+	driver.RowsColumnTypeNullable
+	driver.RowsColumnTypePrecisionScale
+	driver.RowsColumnTypeScanType
+}
+
+// rows are a query's result.
+type rows struct {
+	moderncRows
+	c   *conn
+	ctx context.Context
+}
+
+func (r *rows) Next(dest []driver.Value) error {
+	outer := r.c.session.SetContext(r.ctx)
+	err := r.moderncRows.Next(dest)
+	r.c.session.SetContext(outer)
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return enrich(r.c.session, err)
+}
+
+func (r *rows) Close() (err error) {
+	defer r.c.enter(r.ctx)(&err)
+	return r.moderncRows.Close()
+}
