@@ -201,13 +201,13 @@ var (
 	suffixWAL     = []byte("-wal")
 )
 
-func xDelete(tls *libc.TLS, _, zName uintptr, _ int32) int32 {
+func xDelete(tls *libc.TLS, _, zName uintptr, syncDir int32) int32 {
 	name := textAt(zName)
 	if bytes.HasSuffix(name, suffixJournal) || bytes.HasSuffix(name, suffixWAL) {
 		return sqlite3.SQLITE_OK // gone with its last close
 	}
 	if c := ofTLS(tls); c != nil {
-		return int32(c.session.Delete(string(name)))
+		return int32(c.session.Delete(string(name), syncDir != 0))
 	}
 	return sqlite3.SQLITE_OK
 }

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -84,7 +86,7 @@ func attach(s *pagestore.Store, owned bool) (*openStore, error) {
 		return o, nil
 	}
 	stores.last++
-	o := &openStore{id: stores.last, dir: s.Dir(), name: fmt.Sprintf("hako-%d", stores.last), vfs: vfscore.New(s, owners), owned: owned}
+	o := &openStore{id: stores.last, dir: s.Dir(), name: fmt.Sprintf("hako-%d", stores.last), vfs: vfscore.New(s, vfscore.Options{Owners: owners, Journal: fileExists}), owned: owned}
 	var err error
 	if o.cVFS, err = registerVFS(o.name, o.id); err != nil {
 		return nil, fmt.Errorf("attach store %s: %w", s.Dir(), err)
@@ -142,6 +144,12 @@ func (o *openStore) release() error {
 	}
 	o.forget()
 	return o.vfs.Store().Close()
+}
+
+// fileExists also says yes if it cannot know.
+func fileExists(name string) bool {
+	_, err := os.Lstat(name)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // dirKey is the same for all names of a directory.

@@ -47,7 +47,7 @@ func (s *Session) joinSuper(name string, m *Main) error {
 	if g == nil {
 		return fmt.Errorf("commit to %s: %w", m.name, errMixed)
 	}
-	if _, err := s.children(g); err != nil {
+	if err := s.checkChildren(g); err != nil {
 		g.broken = true
 		return fmt.Errorf("commit to %s: %w", m.name, err)
 	}
@@ -55,21 +55,33 @@ func (s *Session) joinSuper(name string, m *Main) error {
 	return nil
 }
 
-// children returns how many databases the transaction changes, or errMixed if
-// not all of them are open in this session.
-func (s *Session) children(g *super) (int, error) {
+// checkChildren returns errMixed if the transaction changes what is not in the
+// session's store. SQLite lists databases too that it has locked and not
+// changed; it opens no journal for those.
+func (s *Session) checkChildren(g *super) error {
 	content := make([]byte, g.file.size())
 	if code := g.file.Read(content, 0); code != OK {
-		return 0, fmt.Errorf("read super-journal: %w", g.file.err)
+		return fmt.Errorf("read super-journal: %w", g.file.err)
 	}
-	n := 0
 	for name := range bytes.SplitSeq(bytes.TrimSuffix(content, []byte{0}), []byte{0}) {
-		if !slices.ContainsFunc(s.mains, func(m *Main) bool { return m.Reserved() && m.vfs == s.vfs && m.name+"-journal" == string(name) }) {
-			return 0, errMixed
+		ours := func(m *Main) bool { return m.Reserved() && m.vfs == s.vfs && m.name+"-journal" == string(name) }
+		theirs := func(m *Main) bool { return m.journal == nil && m.vfs != s.vfs && m.name+"-journal" == string(name) }
+		if slices.ContainsFunc(s.mains, ours) || slices.ContainsFunc(s.mains, theirs) {
+			continue
 		}
-		n++
+		if s.vfs.journal == nil || s.vfs.journal(string(name)) {
+			return errMixed
+		}
 	}
-	return n, nil
+	return nil
+}
+
+// complete reports whether all databases that the transaction changes wait in
+// the super-journal.
+func (s *Session) complete(g *super) bool {
+	return !g.broken && !slices.ContainsFunc(s.mains, func(m *Main) bool {
+		return m.journal != nil && m.state != queued
+	})
 }
 
 // leaveSuper takes m out of the super-journal that it waits in.
@@ -94,21 +106,19 @@ func (s *Session) endSupers() {
 	clear(s.supers)
 }
 
-// Delete is SQLite's xDelete. The deletion of a super-journal commits the
-// transaction; if that fails, it is still there and SQLite rolls back.
-func (s *Session) Delete(name string) Code {
+// Delete is SQLite's xDelete. A synced deletion of a super-journal commits the
+// transaction; if that fails, it is still there and SQLite rolls back. Without
+// sync SQLite tidies up.
+func (s *Session) Delete(name string, sync bool) Code {
 	g := s.supers[name]
-	if g == nil || g.gone {
+	if g == nil || g.gone || !sync {
 		return OK // a journal is gone with its last close
 	}
-	if g.broken || len(g.parts) == 0 {
-		return OK // SQLite tidies up after a rollback
+	if !s.complete(g) {
+		g.broken = true
+		return s.fail(errors.New("commit to several databases: not all of them are ready"), IOErrDelete)
 	}
-	n, err := s.children(g)
-	if err != nil || n != len(g.parts) {
-		return OK // likewise: it gave up before all were ready
-	}
-	txs := make([]*pagestore.Tx, n)
+	txs := make([]*pagestore.Tx, len(g.parts))
 	for i, m := range g.parts {
 		txs[i] = m.tx
 	}

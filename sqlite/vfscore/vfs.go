@@ -11,17 +11,27 @@ import (
 
 // A VFS opens databases of one store. It is safe for concurrent use.
 type VFS struct {
-	store  *pagestore.Store
-	owners func(at *pagestore.Snapshot, pages []uint32) []string
+	store   *pagestore.Store
+	owners  func(at *pagestore.Snapshot, pages []uint32) []string
+	journal func(name string) bool
 
 	mu    sync.Mutex
 	mains map[*Main]struct{}
 }
 
-// New returns the VFS of a store. owners names the tables that pages of a
-// snapshot belong to, for the errors of conflicts; it may be nil.
-func New(store *pagestore.Store, owners func(at *pagestore.Snapshot, pages []uint32) []string) *VFS {
-	return &VFS{store: store, owners: owners, mains: make(map[*Main]struct{})}
+// Options tell a VFS what is around it. The zero value works.
+type Options struct {
+	// Owners names the tables that pages of a snapshot belong to, for the
+	// errors of conflicts.
+	Owners func(at *pagestore.Snapshot, pages []uint32) []string
+	// Journal reports whether a rollback journal of another VFS exists; nil is
+	// taken for yes.
+	Journal func(name string) bool
+}
+
+// New returns the VFS of a store.
+func New(store *pagestore.Store, o Options) *VFS {
+	return &VFS{store: store, owners: o.Owners, journal: o.Journal, mains: make(map[*Main]struct{})}
 }
 
 // Store returns the store.
