@@ -187,11 +187,11 @@ func (d *Diff) pairTables(changed iter.Seq[uint32]) error {
 		for p := range changed {
 			d.marks.changed.add(p)
 		}
-		trees, err := d.trees(func(o *Object) (*Table, error) { return load(d.after, o) })
+		trees, all, err := d.trees(func(o *Object) (*Table, error) { return load(d.after, o) })
 		if err != nil {
 			return err
 		}
-		l, err := newLocator(d.after, trees)
+		l, err := newLocator(d.after, trees, all)
 		if err != nil {
 			return err
 		}
@@ -223,31 +223,38 @@ func (d *Diff) pairTables(changed iter.Seq[uint32]) error {
 	return nil
 }
 
-// trees are the tables' trees on the second side, to find pages in.
-func (d *Diff) trees(load func(*Object) (*Table, error)) ([]tree, error) {
-	out := []tree{{root: 1}}
+// trees are the trees of the second side: those of tables, to find pages in by
+// key, and all.
+func (d *Diff) trees(load func(*Object) (*Table, error)) (keyed, all []tree, err error) {
+	keyed = []tree{{root: 1}}
+	all = keyed[:1:1]
 	for _, o := range d.new.objects {
-		if o.Type != "table" || o.Virtual() {
+		if o.root == 0 {
+			continue
+		}
+		if o.Type != "table" {
+			all = append(all, tree{root: o.root, index: true})
 			continue
 		}
 		n, err := d.after.node(o.root)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		t := tree{root: o.root}
-		if n.index() {
+		t := tree{root: o.root, index: n.index()}
+		all = append(all, t)
+		if t.index {
 			full, err := load(o)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if full.comparable() != nil {
 				continue
 			}
 			t = full.tree
 		}
-		out = append(out, t)
+		keyed = append(keyed, t)
 	}
-	return out, nil
+	return keyed, all, nil
 }
 
 // tableNames are the names of both sides' tables, sorted.

@@ -1,6 +1,9 @@
 package diff
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // neighbours is how far around an overflow chain its leaf is looked for before
 // all leaves are read.
@@ -33,14 +36,16 @@ func (m *marks) clean(page uint32, leaf bool) bool {
 // locator finds the b-trees and the pages above a page, in one source.
 type locator struct {
 	src   *source
-	trees []tree // tables; those found last come first
+	trees []tree // tables that can be searched; those found last come first
+	all   []tree // tables and indexes, without their order
 	roots map[uint32]bool
 	free  *pageSet // once needed
 }
 
-// newLocator leaves out trees of one page, which have nothing below the root.
-func newLocator(s *source, trees []tree) (*locator, error) {
-	l := &locator{src: s, roots: map[uint32]bool{}}
+// newLocator takes the trees that can be searched by key, and all. It leaves
+// out searching trees of one page, which have nothing below the root.
+func newLocator(s *source, trees, all []tree) (*locator, error) {
+	l := &locator{src: s, roots: map[uint32]bool{}, all: all}
 	for _, t := range trees {
 		n, err := s.node(t.root)
 		if err != nil {
@@ -52,6 +57,12 @@ func newLocator(s *source, trees []tree) (*locator, error) {
 		}
 	}
 	return l, nil
+}
+
+// has reports whether a b-tree page of a kind can lie below a root.
+func (l *locator) has(kind byte) bool {
+	index := kind == leafIndex || kind == interiorIndex
+	return isTreePage(kind) && (!index || slices.ContainsFunc(l.trees, func(t tree) bool { return t.index }))
 }
 
 // path is the pages from a root to b-tree page p, or nil if no tree has it.
@@ -111,8 +122,8 @@ func (l *locator) isFree(p uint32) (bool, error) {
 func (s *source) plausibleOverflow(p []byte) bool { return binary.BigEndian.Uint32(p) <= s.count }
 
 // mark decides how exactly the changed pages can be followed, and marks what
-// lies above them. Only pages on both sides matter: a page that is new, or is
-// another kind of page now, has a changed parent.
+// lies above them. Only pages on both sides matter, and where they are on the
+// second: a page that is new or was elsewhere before has a changed parent.
 func (m *marks) mark(a *source, b *locator) error {
 	m.exact, m.chains = true, true
 	if total := int64(max(a.count, b.src.count)); m.changed.n > 256 && m.changed.n*4 > total {
@@ -124,18 +135,20 @@ func (m *marks) mark(a *source, b *locator) error {
 		if p == 1 || p > a.count || p > b.src.count || a.special(p) || b.src.special(p) {
 			continue
 		}
-		pa, err := a.page(p)
-		if err != nil {
-			return err
-		}
 		pb, err := b.src.page(p)
 		if err != nil {
 			return err
 		}
-		if a.plausibleOverflow(pa) && b.src.plausibleOverflow(pb) {
-			overflow.add(p)
+		if b.src.plausibleOverflow(pb) {
+			pa, err := a.page(p)
+			if err != nil {
+				return err
+			}
+			if a.plausibleOverflow(pa) {
+				overflow.add(p)
+			}
 		}
-		if !m.exact || pa[0] != pb[0] || !isTreePage(pb[0]) {
+		if !m.exact || !b.has(pb[0]) {
 			continue
 		}
 		found, err := m.markAbove(b, p)
@@ -228,7 +241,80 @@ func (m *marks) markOverflow(a *source, b *locator, overflow *pageSet) error {
 			return err
 		}
 	}
+	return m.markOwners(b, overflow)
+}
+
+// markOwners reads trees until the owners of all the overflow pages are found,
+// and marks them. Those whose chain is too scattered to be followed backwards
+// remain.
+func (m *marks) markOwners(b *locator, overflow *pageSet) error {
+	heads := &pageSet{}
+	for p := range overflow.all() {
+		if _, err := b.chainBefore(p, heads); err != nil {
+			return err
+		}
+	}
+	all, err := b.byOverflow()
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		c := newCursor(b.src, t.root, t.index, nil)
+		for overflow.n > 0 && !c.end() {
+			if !c.unopened() {
+				if err := c.next(); err != nil {
+					return err
+				}
+				continue
+			}
+			at := c.stack[len(c.stack)-1].page
+			owns, err := b.owns(at, heads)
+			if err != nil {
+				return err
+			}
+			if owns {
+				for _, f := range c.stack {
+					m.dirty.add(f.page)
+				}
+				if err := b.eachChain(at, func(q uint32) { overflow.remove(q) }); err != nil {
+					return err
+				}
+			}
+			if err := c.open(); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// byOverflow is all trees, tables and indexes: those first whose first leaf
+// owns overflow pages.
+func (l *locator) byOverflow() ([]tree, error) {
+	var first, last []tree
+	for _, t := range l.all {
+		c := newCursor(l.src, t.root, t.index, nil)
+		if err := c.toRow(); err != nil {
+			return nil, err
+		}
+		has := false
+		if !c.end() {
+			n := &c.stack[len(c.stack)-1].node
+			for i := range n.cells {
+				cell, err := n.cell(i)
+				if err != nil {
+					return nil, err
+				}
+				has = has || cell.overflow != 0
+			}
+		}
+		if has {
+			first = append(first, t)
+		} else {
+			last = append(last, t)
+		}
+	}
+	return append(first, last...), nil
 }
 
 // eachChain calls f with the overflow pages of a page, if it is a b-tree page
@@ -324,31 +410,9 @@ func (l *locator) ownerByMap(p uint32) (uint32, error) {
 // and around the pages before it in its chain; 0 if it is not there.
 func (l *locator) ownerNearby(p uint32) (uint32, error) {
 	heads := &pageSet{}
-	at := p
-	for heads.add(at) {
-		before := uint32(0)
-		for _, q := range []uint32{at - 1, at + 1, at - 2} {
-			if q < 2 || q > l.src.count {
-				continue
-			}
-			b, err := l.src.page(q)
-			if err != nil {
-				return 0, err
-			}
-			if binary.BigEndian.Uint32(b) != at {
-				continue
-			}
-			if free, err := l.isFree(q); err != nil {
-				return 0, err
-			} else if !free {
-				before = q
-				break
-			}
-		}
-		if before == 0 {
-			break
-		}
-		at = before
+	at, err := l.chainBefore(p, heads)
+	if err != nil {
+		return 0, err
 	}
 	for d := uint32(1); d <= neighbours; d++ {
 		for _, q := range []uint32{at - d, at + d} {
@@ -361,4 +425,30 @@ func (l *locator) ownerNearby(p uint32) (uint32, error) {
 		}
 	}
 	return 0, nil
+}
+
+// chainBefore adds p and the pages before it in its chain to a set, as far as
+// each lies beside the next, and returns the first of them.
+func (l *locator) chainBefore(p uint32, heads *pageSet) (uint32, error) {
+	for heads.add(p) {
+		for _, q := range []uint32{p - 1, p + 1, p - 2} {
+			if q < 2 || q > l.src.count {
+				continue
+			}
+			b, err := l.src.page(q)
+			if err != nil {
+				return 0, err
+			}
+			if binary.BigEndian.Uint32(b) != p {
+				continue
+			}
+			if free, err := l.isFree(q); err != nil {
+				return 0, err
+			} else if !free {
+				p = q
+				break
+			}
+		}
+	}
+	return p, nil
 }

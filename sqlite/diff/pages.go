@@ -62,6 +62,7 @@ type source struct {
 
 	young, old map[uint32][]byte
 	reads      int64 // calls of ReadPage
+	limit      int64 // of reads; 0 is none
 }
 
 func newSource(side string, p Pages) (*source, error) {
@@ -121,6 +122,9 @@ func (s *source) page(n uint32) ([]byte, error) {
 	p, ok := s.old[n]
 	if !ok {
 		p = make([]byte, s.pageSize)
+		if s.exhausted() {
+			return nil, errEffort
+		}
 		s.reads++
 		if err := s.pages.ReadPage(n, p); err != nil {
 			return nil, fmt.Errorf("reading page %d of the %s database: %w", n, s.side, err)
@@ -132,6 +136,9 @@ func (s *source) page(n uint32) ([]byte, error) {
 	s.young[n] = p
 	return p, nil
 }
+
+// exhausted reports whether the limit of reads is reached.
+func (s *source) exhausted() bool { return s.limit > 0 && s.reads >= s.limit }
 
 // special reports whether n is a page outside all trees and lists: a pointer
 // map page, or the page of the lock byte.
