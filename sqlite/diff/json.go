@@ -2,6 +2,7 @@ package diff
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -31,14 +32,14 @@ func (d *Diff) WriteJSON(ctx context.Context, w io.Writer) error {
 	out := bufio.NewWriter(w)
 	for _, c := range d.changes {
 		o := object{}
-		o.add("schema", c.Kind.String())
-		o.add("type", c.Type)
-		o.add("name", c.Name)
+		o.text("schema", c.Kind.String())
+		o.text("type", c.Type)
+		o.text("name", c.Name)
 		if c.Before != nil {
-			o.add("before", c.Before.SQL)
+			o.text("before", c.Before.SQL)
 		}
 		if c.After != nil {
-			o.add("after", c.After.SQL)
+			o.text("after", c.After.SQL)
 		}
 		if err := o.line(out); err != nil {
 			return err
@@ -49,10 +50,10 @@ func (d *Diff) WriteJSON(ctx context.Context, w io.Writer) error {
 			return err
 		}
 		o := object{}
-		o.add("table", c.Table)
-		o.add("change", c.Kind.String())
+		o.text("table", c.Table)
+		o.text("change", c.Kind.String())
 		if t := c.table(); !t.WithoutRowid {
-			o.add("rowid", c.Rowid)
+			o.number("rowid", c.Rowid)
 		}
 		if c.Old != nil {
 			o.raw("old", c.Before.json(c.Old))
@@ -66,10 +67,10 @@ func (d *Diff) WriteJSON(ctx context.Context, w io.Writer) error {
 	}
 	for _, s := range sums {
 		o := object{}
-		o.add("table", s.Table)
-		o.add("added", s.Added)
-		o.add("removed", s.Removed)
-		o.add("changed", s.Changed)
+		o.text("table", s.Table)
+		o.number("added", s.Added)
+		o.number("removed", s.Removed)
+		o.number("changed", s.Changed)
 		if err := o.line(out); err != nil {
 			return err
 		}
@@ -114,8 +115,11 @@ func (v Value) json() []byte {
 }
 
 func quoteJSON(s string) []byte {
-	b, _ := json.Marshal(s) // strings always can be
-	return b
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string always can be
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // object is a JSON object under construction, with its fields in order.
@@ -129,14 +133,9 @@ func (o *object) raw(name string, value []byte) {
 	o.b = append(append(append(append(o.b, sep), quoteJSON(name)...), ':'), value...)
 }
 
-func (o *object) add(name string, value any) {
-	switch v := value.(type) {
-	case string:
-		o.raw(name, quoteJSON(v))
-	case int64:
-		o.raw(name, strconv.AppendInt(nil, v, 10))
-	}
-}
+func (o *object) text(name, value string) { o.raw(name, quoteJSON(value)) }
+
+func (o *object) number(name string, value int64) { o.raw(name, strconv.AppendInt(nil, value, 10)) }
 
 func (o *object) end() []byte {
 	if len(o.b) == 0 {
