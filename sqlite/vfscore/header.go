@@ -36,6 +36,9 @@ func (h Header) PageSize() int {
 // PageCount returns the size of the database in pages.
 func (h Header) PageCount() uint32 { return binary.BigEndian.Uint32(h[offPageCount:]) }
 
+// SetPageCount sets the size of the database in pages.
+func (h Header) SetPageCount(n uint32) { binary.BigEndian.PutUint32(h[offPageCount:], n) }
+
 // Counter returns the change counter.
 func (h Header) Counter() uint32 { return binary.BigEndian.Uint32(h[offCounter:]) }
 
