@@ -84,7 +84,7 @@ func (sh *Shell) command(ctx context.Context, line string) error {
 		}
 		return c.run(sh, ctx, args)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := Nearest(name, names); near != "" {
 		return fmt.Errorf("unknown command .%s: did you mean .%s? (.help lists the commands)", name, near)
 	}
 	return fmt.Errorf("unknown command .%s: .help lists the commands", name)
@@ -207,7 +207,7 @@ func (sh *Shell) unknownHelp(name string) error {
 	for i := range commands {
 		names[i] = commands[i].name
 	}
-	if near := nearest(strings.TrimPrefix(name, "."), names); near != "" {
+	if near := Nearest(strings.TrimPrefix(name, "."), names); near != "" {
 		return fmt.Errorf("no command %s: did you mean .%s?", name, near)
 	}
 	return fmt.Errorf("no command %s: .help lists them", name)

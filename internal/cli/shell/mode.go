@@ -32,7 +32,7 @@ func ParseMode(name string) (Mode, error) {
 		all[i] = string(m)
 	}
 	hint := "choose one of " + strings.Join(all, ", ")
-	if near := nearest(name, all); near != "" {
+	if near := Nearest(name, all); near != "" {
 		hint = fmt.Sprintf("did you mean %q? There are %s", near, strings.Join(all, ", "))
 	}
 	return "", fmt.Errorf("unknown mode %q: %s", name, hint)

@@ -2,9 +2,9 @@ package shell
 
 import "strings"
 
-// nearest returns the candidate that word is most likely a misspelling of, or
+// Nearest returns the candidate that word is most likely a misspelling of, or
 // "".
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	word = strings.ToLower(word)
 	best, least := "", max(1, len(word)/3)+1
 	for _, c := range candidates {

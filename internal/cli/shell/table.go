@@ -21,7 +21,6 @@ type tableStyle struct {
 	left, between, right string // of a row
 	top, head, mid, foot [4]string
 	center               bool // names of columns are centred
-	trim                 bool // no spaces at the end of a row
 }
 
 var tableStyles = map[Mode]*tableStyle{

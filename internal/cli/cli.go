@@ -1,0 +1,183 @@
+// Package cli is the hako command: a file for each verb.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+)
+
+// Exit codes. hako run and hako exec pass the guest's own.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// Streams are what a command reads and writes.
+type Streams struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+// Main runs the process's command line and returns its exit code.
+func Main() int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	a := newApp(Streams{os.Stdin, os.Stdout, os.Stderr})
+	go func() {
+		for s := range signals {
+			if s == os.Interrupt && a.keepsInterrupt.Load() {
+				continue
+			}
+			signal.Stop(signals) // the next one ends the process at once
+			cancel()
+			return
+		}
+	}()
+	return a.run(ctx, os.Args[1:])
+}
+
+// Run runs a command line and returns its exit code.
+func Run(ctx context.Context, s Streams, args ...string) int {
+	return newApp(s).run(ctx, args)
+}
+
+// An app is one run of the command.
+type app struct {
+	Streams
+	data string // --data
+	json bool   // --json
+
+	// keepsInterrupt is set while the interactive shell deals with Ctrl-C.
+	keepsInterrupt atomic.Bool
+}
+
+func newApp(s Streams) *app { return &app{Streams: s} }
+
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		fmt.Fprintln(a.Err, "hako: interrupted")
+		return exitInterrupted
+	}
+	var silent silentError
+	if !errors.As(err, &silent) {
+		fmt.Fprintf(a.Err, "hako: %v\n", err)
+	}
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(a.Err, "  %s\n", hint)
+	}
+	if isUsage(err) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "hako",
+		Short:         "Databases that remember every version",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
+	root.PersistentFlags().StringVar(&a.data, "data", "", "directory that holds the databases (default $HAKO_DATA, else "+defaultDataText+")")
+	_ = root.MarkPersistentFlagDirname("data")
+	group(root)
+	root.AddCommand(a.dbCommand(), a.versionCommand())
+	return root
+}
+
+// group makes cmd a command that only has others below it.
+func group(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		text := fmt.Sprintf("unknown command %q", cmd.CommandPath()+" "+args[0])
+		cmd.SuggestionsMinimumDistance = 2
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return usageErrorf("%s: did you mean %q?", text, cmd.CommandPath()+" "+near[0])
+		}
+		return usageErrorf("%s: %s --help lists the commands", text, cmd.CommandPath())
+	}
+}
+
+// A usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usageErrorf(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+// A silentError was told already.
+type silentError struct{ error }
+
+func (e silentError) Unwrap() error { return e.error }
+
+// flagError adds to a mistake in flags the flag that may be meant.
+func flagError(cmd *cobra.Command, err error) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "unknown flag: --"); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *flagType) { names = append(names, f.Name) })
+		cmd.InheritedFlags().VisitAll(func(f *flagType) { names = append(names, f.Name) })
+		if near := nearest(name, names); near != "" {
+			return usageErrorf("%s: did you mean --%s?", text, near)
+		}
+	}
+	return usageErrorf("%s: see %s --help", text, cmd.CommandPath())
+}
+
+// arguments demands that many arguments, by the names in cmd.Use.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usageErrorf("%s needs %s: %s", cmd.CommandPath(), missing(cmd.Use, len(args)), cmd.UseLine())
+		case most >= 0 && len(args) > most:
+			return usageErrorf("%s has an argument too many, %q: %s", cmd.CommandPath(), args[most], cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// missing returns the name of the argument number n in a usage line.
+func missing(use string, n int) string {
+	words := strings.Fields(use)[1:]
+	if n < len(words) {
+		return "a " + words[n]
+	}
+	return "more arguments"
+}
+
+// isTerminal reports whether a stream is one.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}

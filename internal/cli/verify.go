@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hako-run/hako/pagestore"
+	"github.com/hako-run/hako/sqlite"
+	"github.com/spf13/cobra"
+)
+
+type verifyJSON struct {
+	Name     string   `json:"name"`
+	Version  uint64   `json:"version"`
+	OK       bool     `json:"ok"`
+	Findings []string `json:"findings"`
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify [NAME]",
+		Short: "Check a database, or all: hash chain, page checksums, SQLite's integrity_check of the newest version",
+		Args:  arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if err := pagestore.CheckName(args[0]); err != nil {
+					return nameError(args[0], err)
+				}
+			}
+			return a.withStore(false, func(s *pagestore.Store) error {
+				names := args
+				if len(names) == 0 {
+					var err error
+					if names, err = s.Names(); err != nil {
+						return err
+					}
+				}
+				return a.verify(cmd.Context(), s, names)
+			})
+		},
+		ValidArgsFunction: a.complete(completeName),
+	}
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+// verify reports on each database, and fails if any is damaged.
+func (a *app) verify(ctx context.Context, s *pagestore.Store, names []string) error {
+	damaged := 0
+	results := []verifyJSON{}
+	for _, name := range names {
+		r, err := a.verifyOne(ctx, s, name)
+		if err != nil {
+			return fmt.Errorf("verify %s: %w", name, err)
+		}
+		results = append(results, r)
+		if !r.OK {
+			damaged++
+		}
+		if a.json {
+			continue
+		}
+		if r.OK {
+			err = a.say("%s: ok, up to version %d", name, r.Version)
+		} else {
+			err = a.say("%s: DAMAGED", name)
+		}
+		for _, f := range r.Findings {
+			if err == nil {
+				err = a.say("  %s", f)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if a.json {
+		if err := a.printJSON(results); err != nil {
+			return err
+		}
+	}
+	if damaged > 0 {
+		return errors.New(countText(int64(damaged), "damaged database") + " of " + fmt.Sprint(len(names)) + ": export what can still be read, and restore the rest from a backup")
+	}
+	return nil
+}
+
+func (a *app) verifyOne(ctx context.Context, s *pagestore.Store, name string) (verifyJSON, error) {
+	r := verifyJSON{Name: name, Findings: []string{}}
+	d, err := s.Database(name)
+	if err != nil {
+		if !errors.Is(err, pagestore.ErrDamaged) {
+			return r, err
+		}
+		r.Findings = append(r.Findings, err.Error())
+		return r, nil
+	}
+	r.Version = uint64(d.Head().Version)
+	p := a.progress("verify "+name, true)
+	found, err := d.Verify(ctx, p.update)
+	p.end()
+	if err != nil {
+		return r, err
+	}
+	for _, f := range found {
+		r.Findings = append(r.Findings, f.Error())
+	}
+	text, err := integrityCheck(ctx, s, name)
+	if err != nil {
+		if ctx.Err() != nil {
+			return r, err
+		}
+		text = []string{err.Error()}
+	}
+	for _, t := range text {
+		r.Findings = append(r.Findings, "integrity_check: "+t)
+	}
+	r.OK = len(r.Findings) == 0
+	return r, nil
+}
+
+// integrityCheck returns what SQLite finds wrong with the newest version.
+func integrityCheck(ctx context.Context, s *pagestore.Store, name string) (found []string, err error) {
+	db, err := sqlite.OpenDB(s, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if e := db.Close(); err == nil {
+			err = e
+		}
+	}()
+	rows, err := db.QueryContext(ctx, "PRAGMA integrity_check")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		if text != "ok" {
+			found = append(found, text)
+		}
+	}
+	return found, rows.Err()
+}
