@@ -1,0 +1,224 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hako-run/hako/pagestore"
+)
+
+func TestAutoVacuum(t *testing.T) {
+	for _, mode := range []string{"FULL", "INCREMENTAL"} {
+		s := newStore(t)
+		c := openConn(t, s, "shop")
+		exec(t, c, "PRAGMA auto_vacuum="+mode, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)", someRows)
+		full, then := query(t, c, "PRAGMA page_count"), "shop@"+query(t, c, "SELECT hako_version()")
+		exec(t, c, "DELETE FROM t WHERE a > 10")
+		if mode == "INCREMENTAL" {
+			want(t, query(t, c, "PRAGMA page_count"), full)
+			exec(t, c, "PRAGMA incremental_vacuum(20)", "PRAGMA incremental_vacuum")
+		}
+		for _, conn := range []querier{c, openConn(t, s, "shop")} {
+			want(t, query(t, conn, "SELECT count(*), (SELECT page_count < 10 FROM pragma_page_count) FROM t"), "10|1")
+			integrity(t, conn)
+		}
+		integrity(t, openConn(t, s, then))
+		want(t, query(t, openConn(t, s, then), "SELECT count(*) FROM t"), "1000")
+	}
+}
+
+func TestVirtualTables(t *testing.T) {
+	s := newStore(t)
+	c := openConn(t, s, "shop")
+	exec(t, c, "CREATE VIRTUAL TABLE f USING fts5(body)", "CREATE VIRTUAL TABLE r USING rtree(id, x0, x1)",
+		"INSERT INTO f VALUES ('the quick brown fox'), ('a lazy dog')", "INSERT INTO r VALUES (1, 0, 10), (2, 20, 30)",
+		"BEGIN", "INSERT INTO f VALUES ('brown bread')", "SAVEPOINT s", "DELETE FROM f", "DELETE FROM r", "ROLLBACK TO s", "COMMIT",
+		"INSERT INTO f(f) VALUES ('optimize')")
+	for _, conn := range []querier{c, openConn(t, s, "shop")} {
+		want(t, query(t, conn, "SELECT rowid FROM f WHERE f MATCH 'brown' ORDER BY 1"), "1\n3")
+		want(t, query(t, conn, "SELECT id FROM r WHERE x1 > 15"), "2")
+		integrity(t, conn)
+	}
+	want(t, query(t, openConn(t, s, "shop@3"), "SELECT count(*) FROM f"), "2")
+}
+
+func TestSavepointsWithSpill(t *testing.T) {
+	c := openConn(t, newStore(t), "shop")
+	exec(t, c, "PRAGMA cache_size=3", "CREATE TABLE t(a INTEGER PRIMARY KEY, b)", "BEGIN", someRows, "SAVEPOINT one", "UPDATE t SET b = 1", "SAVEPOINT two",
+		"DELETE FROM t", someRows, someRows, "ROLLBACK TO two", "INSERT INTO t(b) VALUES ('kept')", "RELEASE two", "DELETE FROM t WHERE a < 500", "COMMIT")
+	want(t, query(t, c, "SELECT count(*), min(a), max(b) FROM t"), "502|500|kept")
+	integrity(t, c)
+}
+
+func TestTemporaryTables(t *testing.T) {
+	s := newStore(t)
+	c := openConn(t, s, "shop")
+	exec(t, c, "PRAGMA cache_size=2", "CREATE TEMP TABLE t(a INTEGER PRIMARY KEY, b)", "BEGIN", someRows, "SAVEPOINT s", "DELETE FROM t", "ROLLBACK TO s", "COMMIT")
+	want(t, query(t, c, "SELECT count(*), hako_version() FROM t"), "1000|0")
+	want(t, query(t, c, "SELECT count(*) FROM (SELECT DISTINCT b FROM t ORDER BY hex(b))"), "1000") // a sorter's files
+}
+
+func TestLargeBlob(t *testing.T) {
+	s := newStore(t)
+	c := openConn(t, s, "shop")
+	exec(t, c, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)", "INSERT INTO t VALUES (1, randomblob(50000000)), (2, 'x')")
+	want(t, query(t, c, "SELECT a, length(b) FROM t"), "1|50000000\n2|1")
+	exec(t, c, "UPDATE t SET b = zeroblob(1000) WHERE a = 1")
+	want(t, query(t, openConn(t, s, "shop@2"), "SELECT length(b) FROM t WHERE a = 1"), "50000000")
+	integrity(t, openConn(t, s, "shop@2"))
+}
+
+// A transaction much larger than SQLite's cache is kept outside of memory.
+func TestHugeTransactionTakesLittleMemory(t *testing.T) {
+	c := openConn(t, newStore(t), "shop")
+	exec(t, c, "PRAGMA cache_size=-1000", "CREATE TABLE t(a INTEGER PRIMARY KEY, b)", "BEGIN")
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range 12 { // 5 MB each
+		exec(t, c, "INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<1250) SELECT randomblob(4000) FROM n")
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 30<<20 {
+		t.Errorf("60 MB written and not committed take %d MB of memory", grown>>20)
+	}
+	exec(t, c, "COMMIT")
+	want(t, query(t, c, "SELECT count(*), sum(length(b)) FROM t"), "15000|60000000")
+}
+
+func TestPinning(t *testing.T) {
+	s := newStore(t)
+	openDB(t, s, "blog")
+	c := openConn(t, s, "shop")
+	exec(t, c, "CREATE TABLE t(a)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)", "ATTACH 'blog' AS blog", "CREATE TABLE blog.b(a)")
+	want(t, query(t, c, "SELECT hako_at('2')"), "2")
+	want(t, query(t, c, "SELECT count(*), hako_version(), hako_version('blog') FROM t"), "1|2|1")
+	_, err := c.ExecContext(context.Background(), "INSERT INTO t VALUES (3)")
+	if !errors.Is(err, pagestore.ErrReadOnly) || codeOf(t, err) != 8 || !strings.Contains(err.Error(), "hako_at(NULL)") {
+		t.Errorf("write to a pinned connection: %v", err)
+	}
+	exec(t, c, "INSERT INTO blog.b VALUES (1)")
+	want(t, query(t, c, "SELECT hako_at(1)"), "1")
+	want(t, query(t, c, "SELECT count(*) FROM t"), "0")
+	exec(t, c, "BEGIN", "SELECT * FROM t")
+	if _, err := tryQuery(c, "SELECT hako_at('3')"); err == nil || !strings.Contains(err.Error(), "transaction") {
+		t.Errorf("pinning within a transaction: %v", err)
+	}
+	exec(t, c, "COMMIT")
+	want(t, query(t, c, "SELECT hako_at(NULL)"), "3")
+	exec(t, c, "INSERT INTO t VALUES (3)")
+	want(t, query(t, c, "SELECT hako_at('blog', 1)"), "1")
+	want(t, query(t, c, "SELECT count(*) FROM b"), "0")
+	want(t, query(t, c, "SELECT hako_at('blog', 'head'), count(*) FROM t"), "2|3")
+	if _, err := tryQuery(c, "SELECT hako_at('99')"); !errors.Is(err, pagestore.ErrUnknownVersion) {
+		t.Errorf("no such version: %v", err)
+	}
+	if _, err := tryQuery(c, "SELECT hako_version('temp')"); err == nil {
+		t.Error("temp has a version")
+	}
+	at, err := time.Parse(time.RFC3339Nano, query(t, c, "SELECT hako_time()"))
+	if err != nil || at.Location() != time.UTC || time.Since(at) > time.Minute {
+		t.Errorf("hako_time: %v, %v", at, err)
+	}
+	if _, err := c.ExecContext(context.Background(), "CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT hako_at('1'); END"); err == nil {
+		if _, err := c.ExecContext(context.Background(), "INSERT INTO t VALUES (4)"); err == nil {
+			t.Error("a trigger pins its connection")
+		}
+	}
+}
+
+func TestPinEndsWithTheUseOfAPooledConnection(t *testing.T) {
+	db := openDB(t, newStore(t), "shop")
+	db.SetMaxOpenConns(1)
+	exec(t, db, "CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
+	want(t, query(t, db, "SELECT hako_at('1')"), "1")
+	want(t, query(t, db, "SELECT count(*) FROM t"), "1")
+}
+
+func TestRelativeSnapshotIsOneForAllConnections(t *testing.T) {
+	s := newStore(t)
+	c := openConn(t, s, "shop")
+	exec(t, c, "CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
+	if _, err := OpenDB(s, "shop@-10m"); err != nil {
+		t.Fatal(err)
+	}
+	ref := "shop@" + query(t, c, "SELECT hako_time()")
+	db := openDB(t, s, ref)
+	a := connOf(t, db)
+	exec(t, c, "INSERT INTO t VALUES (2)")
+	want(t, query(t, a, "SELECT count(*) FROM t"), "1")
+	want(t, query(t, connOf(t, db), "SELECT count(*), hako_version() FROM t"), "1|2")
+	_, err := a.ExecContext(context.Background(), "INSERT INTO t VALUES (2)")
+	if !errors.Is(err, pagestore.ErrReadOnly) || codeOf(t, err) != 8 {
+		t.Errorf("write to a version: %v", err)
+	}
+	exec(t, a, "CREATE TEMP TABLE scratch(x)", "INSERT INTO scratch SELECT a FROM t")
+	want(t, query(t, a, "SELECT x FROM scratch"), "1")
+}
+
+func TestReadOnlyMode(t *testing.T) {
+	s := newStore(t)
+	exec(t, openConn(t, s, "shop"), "CREATE TABLE t(a)")
+	c := openConn(t, s, "shop?mode=ro")
+	_, err := c.ExecContext(context.Background(), "INSERT INTO t VALUES (2)")
+	if !errors.Is(err, pagestore.ErrReadOnly) {
+		t.Errorf("write: %v", err)
+	}
+}
+
+// What database/sql does with a connection works through ours.
+func TestDriverInterfaces(t *testing.T) {
+	s := newStore(t)
+	db := openDB(t, s, "shop")
+	ctx := context.Background()
+	exec(t, db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c REAL)")
+	r, err := db.Exec("INSERT INTO t(b, c) VALUES (?, :c), ('y', 2)", "x", sql.Named("c", 1.5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err1 := r.LastInsertId()
+	n, err2 := r.RowsAffected()
+	want(t, fmt.Sprint(id, n, err1, err2), "2 2 <nil> <nil>")
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := tx.Prepare("UPDATE t SET b = ? WHERE a = ?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Exec("z", 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := db.Query("SELECT a, b, c FROM t ORDER BY a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, types[0].DatabaseTypeName()+types[1].DatabaseTypeName()+types[2].DatabaseTypeName(), "INTEGERTEXTREAL")
+	if err := db.PingContext(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := db.Exec("INSERT INTO t(a) VALUES (1)"); codeOf(t, err)&0xff != 19 {
+		t.Errorf("constraint: %v", err)
+	}
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := db.ExecContext(canceled, "INSERT INTO t(b) VALUES (1)"); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+}
