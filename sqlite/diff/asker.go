@@ -81,10 +81,13 @@ func (a *asker) query(side, what string, f func(scan func(...any) error) error, 
 		}
 		err = errors.Join(err, rows.Err(), rows.Close())
 	}
-	if err != nil {
-		return fmt.Errorf("asking SQLite about %s in the %s database: %w", what, side, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if failed := a.sources[side].failed; failed != nil {
+		err = failed
+	}
+	return fmt.Errorf("asking SQLite about %s in the %s database: %w", what, side, err)
 }
 
 // constant is the value that rows written before "ALTER TABLE ADD COLUMN" have

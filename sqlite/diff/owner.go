@@ -26,8 +26,7 @@ func OwnerOf(p Pages, pages []uint32, reads int) (map[uint32]Owner, error) {
 	s.limit = int64(reads)
 	a := newAsker(s)
 	err = ownersOf(s, a, pages, out)
-	// SQLite hides the reason why a page could not be read.
-	if errors.Is(err, errEffort) || s.exhausted() {
+	if errors.Is(err, errEffort) {
 		err = nil
 	}
 	if closed := a.close(); err == nil {

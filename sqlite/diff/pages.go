@@ -63,6 +63,7 @@ type source struct {
 	young, old map[uint32][]byte
 	reads      int64 // calls of ReadPage
 	limit      int64 // of reads; 0 is none
+	failed     error // what ReadPage returned last, which SQLite does not pass on
 }
 
 func newSource(side string, p Pages) (*source, error) {
@@ -122,12 +123,14 @@ func (s *source) page(n uint32) ([]byte, error) {
 	p, ok := s.old[n]
 	if !ok {
 		p = make([]byte, s.pageSize)
-		if s.exhausted() {
-			return nil, errEffort
+		if s.limit > 0 && s.reads >= s.limit {
+			s.failed = errEffort
+			return nil, s.failed
 		}
 		s.reads++
 		if err := s.pages.ReadPage(n, p); err != nil {
-			return nil, fmt.Errorf("reading page %d of the %s database: %w", n, s.side, err)
+			s.failed = fmt.Errorf("reading page %d of the %s database: %w", n, s.side, err)
+			return nil, s.failed
 		}
 	}
 	if len(s.young) >= cacheBytes/s.pageSize {
@@ -136,9 +139,6 @@ func (s *source) page(n uint32) ([]byte, error) {
 	s.young[n] = p
 	return p, nil
 }
-
-// exhausted reports whether the limit of reads is reached.
-func (s *source) exhausted() bool { return s.limit > 0 && s.reads >= s.limit }
 
 // special reports whether n is a page outside all trees and lists: a pointer
 // map page, or the page of the lock byte.

@@ -105,6 +105,7 @@ func TestVirtualTables(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, b := between(t, test[0], test[1])
 			patch := checkPatch(t, a, b)
+			checkPatch(t, b, a)
 			path, db := restore(t, a)
 			run(t, db, patch)
 			db.Close()

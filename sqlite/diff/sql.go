@@ -83,6 +83,7 @@ func (p *patch) write() {
 	if p.d.before.count == 0 && p.d.after.enc != utf8Text {
 		p.line("PRAGMA encoding='%s';", p.d.after.enc)
 	}
+	p.line("-- Run outside of a transaction. Foreign keys are not enforced on the connection afterwards.")
 	p.line("PRAGMA foreign_keys=OFF;")
 	p.line("PRAGMA ignore_check_constraints=ON;")
 	p.line("PRAGMA legacy_alter_table=ON;")
