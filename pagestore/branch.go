@@ -71,7 +71,7 @@ func (s *Store) create(rec *dbRecord, zero *Commit) (*Database, error) {
 	rec.created = time.Unix(0, s.opts.Now().UnixNano()).UTC()
 	zero.Time = rec.created
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.closeBatch(b)
 	if rec.parent.id != 0 {
 		if err := s.addSkipMap(b, rec); err != nil {
 			return nil, err
@@ -88,9 +88,7 @@ func (s *Store) create(rec *dbRecord, zero *Commit) (*Database, error) {
 		s.nextID--
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.add(*rec, zero), nil
+	return s.load(rec.id) // somebody may have found the name by now: there is one Database for an id
 }
 
 // nameFree returns ErrExists if a database has the name; s.catalog is held.
@@ -127,7 +125,7 @@ func (s *Store) Rename(old, name string) error {
 	rec := d.rec
 	rec.name = name
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.closeBatch(b)
 	b.Delete(nameKey(old), nil)
 	b.Set(nameKey(name), binary.BigEndian.AppendUint32(nil, d.id), nil)
 	b.Set(dbKey(keyDB, d.id), rec.encode(), nil)
@@ -153,7 +151,7 @@ func (s *Store) Delete(name string) error {
 	rec := d.rec
 	rec.deleted = true
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.closeBatch(b)
 	b.Delete(nameKey(name), nil)
 	b.Set(dbKey(keyDB, d.id), rec.encode(), nil)
 	b.Set(dbKey(keyDeleted, d.id), nil, nil)
@@ -197,7 +195,7 @@ func (s *Store) purgeIfFree(d *Database) error {
 			b.Delete(branchKey(d.parent.id, d.parent.v, d.id), nil)
 		}
 		err = s.apply(b, pebble.Sync)
-		b.Close()
+		s.closeBatch(b)
 		if err == nil {
 			d.purged = true
 		}
@@ -350,7 +348,7 @@ func (d *Database) Tag(v Version, tag string) error {
 		return err
 	}
 	b := d.s.db.NewBatch()
-	defer b.Close()
+	defer d.s.closeBatch(b)
 	b.Set(tagKey(d.id, tag), binary.AppendUvarint(nil, uint64(v)), nil)
 	return d.s.apply(b, pebble.Sync)
 }
@@ -366,7 +364,7 @@ func (d *Database) Untag(tag string) error {
 		return err
 	}
 	b := d.s.db.NewBatch()
-	defer b.Close()
+	defer d.s.closeBatch(b)
 	b.Delete(tagKey(d.id, tag), nil)
 	return d.s.apply(b, pebble.Sync)
 }

@@ -54,7 +54,7 @@ func (s *Store) Commit(ctx context.Context, txs ...*Tx) ([]Commit, error) {
 		defer t.d.commitMu.Unlock()
 	}
 	c := committer{s: s, batch: s.db.NewBatchWithSize(16 << 10)}
-	defer func() { c.batch.Close() }()
+	defer func() { s.closeBatch(c.batch) }()
 	defer c.r.close()
 	c.r.s = s
 	commits := make(map[*Tx]Commit, len(txs))
@@ -335,7 +335,7 @@ func (s *Store) dropStaged(d *Database) error {
 	}
 	defer it.Close()
 	b := s.db.NewBatch()
-	defer func() { b.Close() }()
+	defer func() { s.closeBatch(b) }()
 	for ok := it.First(); ok; ok = it.Next() {
 		k := it.Key()
 		if len(k) != 1+idLen+8+4 {

@@ -458,7 +458,7 @@ func (d *Database) update(change func(*dbRecord)) error {
 	rec := d.rec
 	change(&rec)
 	b := d.s.db.NewBatch()
-	defer b.Close()
+	defer d.s.closeBatch(b)
 	b.Set(dbKey(keyDB, d.id), rec.encode(), nil)
 	if err := d.s.apply(b, pebble.Sync); err != nil {
 		return err

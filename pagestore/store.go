@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,9 @@ type Store struct {
 	db      *pebble.DB
 	cache   *cache
 	log     *slog.Logger
+	guarded *stopFS // what Pebble sees of fs
 	fatal   atomic.Pointer[fatalError]
+	stopped chan struct{} // closed once fatal is set
 	closed  atomic.Bool
 	space   spaceGuard
 	trimmer trimmer
@@ -89,7 +92,7 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	if o.Command == "" {
 		o.Command = filepath.Base(os.Args[0])
 	}
-	s := &Store{dir: dir, opts: o, fs: o.FS, log: o.Logger, dbs: make(map[uint32]*Database)}
+	s := &Store{dir: dir, opts: o, fs: o.FS, log: o.Logger, dbs: make(map[uint32]*Database), stopped: make(chan struct{})}
 	if s.fs == nil {
 		s.fs = vfs.Default
 		if abs, err := filepath.Abs(dir); err == nil {
@@ -102,7 +105,8 @@ func Open(dir string, o Options) (_ *Store, err error) {
 			err = fmt.Errorf("open store %s: %w", s.dir, wrapDiskFull(err))
 		}
 	}()
-	if err := s.fs.MkdirAll(s.dir, 0o777); err != nil {
+	s.guarded = &stopFS{FS: s.fs, s: s}
+	if err := s.mkdir(s.fs.PathJoin(s.dir, "pages")); err != nil {
 		return nil, err
 	}
 	if err := s.acquire(); err != nil {
@@ -132,12 +136,32 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	return s, nil
 }
 
-func (s *Store) openPebble() (db *pebble.DB, err error) {
-	defer catchFatal(&err)
+// mkdir makes a directory and its parents so that they survive a power cut.
+func (s *Store) mkdir(dir string) error {
+	if _, err := s.fs.Stat(dir); err == nil {
+		return nil
+	}
+	parent := s.fs.PathDir(dir)
+	if parent != dir && parent != "." {
+		if err := s.mkdir(parent); err != nil {
+			return err
+		}
+	}
+	if err := s.fs.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	f, err := s.fs.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (s *Store) openPebble() (*pebble.DB, error) {
 	blocks := pebble.NewCache(s.opts.BlockCache)
 	defer blocks.Unref()
 	po := &pebble.Options{
-		FS:                          s.fs,
+		FS:                          s.guarded,
 		Cache:                       blocks,
 		Comparer:                    comparer,
 		FormatMajorVersion:          pebbleFormat,
@@ -166,7 +190,16 @@ func (s *Store) openPebble() (db *pebble.DB, err error) {
 		}
 		l.Compression = func() *block.CompressionProfile { return profile }
 	}
-	return pebble.Open(s.fs.PathJoin(s.dir, "pages"), po)
+	var db *pebble.DB
+	err := s.guard(func() (err error) {
+		db, err = pebble.Open(s.fs.PathJoin(s.dir, "pages"), po)
+		return err
+	})
+	if err != nil {
+		return nil, wrapDamage(err)
+	}
+	s.guarded.armed.Store(true)
+	return db, nil
 }
 
 // recover reads the store's own record and removes what a crash left
@@ -176,7 +209,7 @@ func (s *Store) recover() error {
 	if errors.Is(err, pebble.ErrNotFound) {
 		s.nextID = 1
 		b := s.db.NewBatch()
-		defer b.Close()
+		defer s.closeBatch(b)
 		b.Set(metaKey("store"), []byte{storeFormat}, nil)
 		s.setNextID(b)
 		return s.apply(b, pebble.Sync)
@@ -231,14 +264,10 @@ func (s *Store) Close() error {
 	}
 	var err error
 	if s.fatal.Load() == nil {
-		err = s.closePebble()
+		s.guarded.armed.Store(false)
+		err = s.guard(s.db.Close)
 	} // else Pebble's state is undefined: what is on disk is what the next Open finds
 	return errors.Join(err, s.cache.Close(), s.release())
-}
-
-func (s *Store) closePebble() (err error) {
-	defer catchFatal(&err)
-	return s.db.Close()
 }
 
 // check returns why the store cannot be used, if it cannot.
@@ -279,8 +308,14 @@ func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
 	if err := s.space.check(s, int64(b.Len())); err != nil {
 		return err
 	}
-	defer catchFatal(&err)
-	return b.Commit(o)
+	return s.guard(func() error { return b.Commit(o) })
+}
+
+// closeBatch gives a batch back, unless a parked goroutine may hold it.
+func (s *Store) closeBatch(b *pebble.Batch) {
+	if s.fatal.Load() == nil {
+		b.Close()
+	}
 }
 
 // A fatalError is a failure after which Pebble cannot go on: a write-ahead log
@@ -294,19 +329,29 @@ func (e *fatalError) Error() string {
 
 func (e *fatalError) Unwrap() error { return e.err }
 
-func catchFatal(err *error) {
-	if r := recover(); r != nil {
-		f, ok := r.(*fatalError)
-		if !ok {
-			panic(r)
-		}
-		*err = f
+// stop makes the store refuse all work from now on.
+func (s *Store) stop(err error) {
+	f := &fatalError{wrapDiskFull(err)}
+	if s.fatal.CompareAndSwap(nil, f) {
+		s.log.Error("store: stopped", "dir", s.dir, "error", f.err)
+		close(s.stopped)
+	}
+}
+
+// guard runs f, which may block forever if the store stops meanwhile.
+func (s *Store) guard(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.stopped:
+		return s.fatal.Load()
 	}
 }
 
 // pebbleLogger passes Pebble's log on. Pebble expects Fatalf not to return:
-// here it ends the commit that it is called from with an error, or the
-// background goroutine, and the store refuses work from then on.
+// it stops the store and parks the goroutine, see stopFS.
 type pebbleLogger struct{ s *Store }
 
 func (l pebbleLogger) Infof(format string, args ...any) {
@@ -320,40 +365,9 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 }
 
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	f := &fatalError{fmt.Errorf(format, args...)}
-	for _, a := range args {
-		if err, ok := a.(error); ok {
-			f.err = wrapDiskFull(err)
-		}
-	}
-	if l.s.fatal.CompareAndSwap(nil, f) {
-		l.s.log.Error("store: stopped", "dir", l.s.dir, "error", f.err)
-	}
-	if onCommitStack() {
-		panic(f)
-	}
-	runtime.Goexit()
+	l.s.stop(fmt.Errorf(strings.ReplaceAll(format, "%v", "%w"), args...))
+	select {}
 }
-
-// onCommitStack reports whether catchFatal waits further up this goroutine's
-// stack.
-func onCommitStack() bool {
-	pc := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc)])
-	for {
-		f, more := frames.Next()
-		switch f.Function {
-		case pkgPath + ".(*Store).apply", pkgPath + ".(*Store).openPebble", pkgPath + ".(*Store).closePebble",
-			pkgPath + ".(*Store).compact":
-			return true
-		}
-		if !more {
-			return false
-		}
-	}
-}
-
-const pkgPath = "github.com/hako-run/hako/pagestore"
 
 // wrapDamage makes Pebble's corruption errors ErrDamaged.
 func wrapDamage(err error) error {

@@ -143,7 +143,7 @@ func (d *Database) trim(ctx context.Context, horizon Version, o TrimOptions) (Tr
 		if err = d.s.apply(b, pebble.Sync); err == nil {
 			d.rec = rec
 		}
-		b.Close()
+		d.s.closeBatch(b)
 	}
 	d.mu.Unlock()
 	if err != nil {
@@ -167,10 +167,10 @@ func (d *Database) trim(ctx context.Context, horizon Version, o TrimOptions) (Tr
 }
 
 // compact gives the space of dropped records back to the file system.
-func (s *Store) compact(ctx context.Context, id uint32) (err error) {
-	defer catchFatal(&err)
+func (s *Store) compact(ctx context.Context, id uint32) error {
 	for _, kind := range []byte{keyPage, keyCommit, keyTime} {
-		if err := s.db.Compact(ctx, dbKey(kind, id), dbEnd(kind, id), false); err != nil {
+		err := s.guard(func() error { return s.db.Compact(ctx, dbKey(kind, id), dbEnd(kind, id), false) })
+		if err != nil {
 			return wrapDamage(err)
 		}
 	}
@@ -203,7 +203,7 @@ func (s *sweep) run(ctx context.Context) error {
 		return err
 	}
 	s.batch = s.d.s.db.NewBatch()
-	defer func() { s.batch.Close() }()
+	defer func() { s.d.s.closeBatch(s.batch) }()
 	s.r.s = s.d.s
 	defer s.r.close()
 	if err := s.pages(ctx); err != nil {
