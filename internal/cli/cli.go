@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/hako-run/hako/pagestore"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 )
@@ -61,6 +62,8 @@ type app struct {
 	Streams
 	data string // --data
 	json bool   // --json
+
+	storeOptions pagestore.Options
 
 	// keepsInterrupt is set while the interactive shell deals with Ctrl-C.
 	keepsInterrupt atomic.Bool

@@ -35,6 +35,18 @@ func (a *app) complete(kinds ...func(s *pagestore.Store, args []string, word str
 	}
 }
 
+// fixedWords completes what can only be one of a few words.
+func fixedWords(words ...string) completer {
+	return func(_ *cobra.Command, _ []string, word string) (list []string, _ cobra.ShellCompDirective) {
+		for _, w := range words {
+			if strings.HasPrefix(w, word) {
+				list = append(list, w)
+			}
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // completeNone is for names that are new.
 func completeNone(*pagestore.Store, []string, string) []string { return nil }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/hako-run/hako/pagestore"
+	"github.com/hako-run/hako/sqlite"
 )
 
 const defaultDataText = "$XDG_DATA_HOME/hako, else ~/.local/share/hako"
@@ -60,7 +61,9 @@ func (a *app) openStore(create bool) (*pagestore.Store, error) {
 			return nil, &noStoreError{data}
 		}
 	}
-	return pagestore.Open(dir, pagestore.Options{Logger: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	o := a.storeOptions
+	o.Logger = slog.New(slog.DiscardHandler) // what matters to a command comes back to it as an error
+	return pagestore.Open(dir, o)
 }
 
 // A noStoreError says that nothing was ever kept in the data directory.
@@ -79,7 +82,7 @@ func (a *app) withStore(create bool, f func(s *pagestore.Store) error) (err erro
 		return err
 	}
 	defer func() {
-		if e := s.Close(); err == nil {
+		if e := errors.Join(sqlite.Detach(s), s.Close()); err == nil {
 			err = e
 		}
 	}()

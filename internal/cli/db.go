@@ -16,10 +16,11 @@ each commit. A SNAPSHOT is a database at one version:
   shop@before-sale            the version with that tag`,
 	}
 	group(db)
+	cobra.EnableCommandSorting = false
 	for _, c := range []*cobra.Command{
 		a.createCommand(), a.listCommand(), a.showCommand(), a.statCommand(), a.shellCommand(), a.logCommand(),
 		a.tagCommand(), a.untagCommand(), a.branchCommand(), a.renameCommand(), a.deleteCommand(), a.diffCommand(),
-		a.trimCommand(), a.retainCommand(), a.verifyCommand(),
+		a.restoreCommand(), a.importCommand(), a.exportCommand(), a.trimCommand(), a.retainCommand(), a.verifyCommand(),
 	} {
 		db.AddCommand(c)
 	}

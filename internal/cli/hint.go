@@ -6,6 +6,8 @@ import (
 	"github.com/hako-run/hako/internal/cli/shell"
 	"github.com/hako-run/hako/pagestore"
 	"github.com/spf13/pflag"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 type flagType = pflag.Flag
@@ -16,18 +18,30 @@ func isUsage(err error) bool {
 	return errors.As(err, &u) || errors.Is(err, pagestore.ErrSyntax) || errors.Is(err, pagestore.ErrName)
 }
 
+// A hintedError says what to do about it on a line of its own.
+type hintedError struct {
+	error
+	hint string
+}
+
+func (e hintedError) Unwrap() error { return e.error }
+
 // hintFor returns what to do about an error that does not say it.
 func hintFor(err error) string {
 	var unknown *pagestore.UnknownDatabaseError
 	var se *shell.StatementError
+	var hinted hintedError
+	var engine *sqlite.Error
 	switch {
+	case errors.As(err, &hinted):
+		return hinted.hint
 	case errors.As(err, &unknown) && unknown.Nearest == "":
 		return "`hako db list` shows the databases, `hako db create` makes one"
 	case errors.Is(err, pagestore.ErrUnknownVersion), errors.Is(err, pagestore.ErrTrimmed), errors.Is(err, pagestore.ErrBeforeStart):
 		return "`hako db log` shows the versions"
 	case errors.Is(err, pagestore.ErrDiskFull):
 		return "free some space and try again; nothing that was acknowledged is lost"
-	case errors.Is(err, pagestore.ErrDamaged):
+	case errors.Is(err, pagestore.ErrDamaged), errors.As(err, &engine) && engine.Code()&0xff == sqlite3.SQLITE_CORRUPT:
 		return "`hako db verify` tells what is damaged; `hako db export` still gets out the versions that are not"
 	case errors.As(err, &se) && errors.Is(err, pagestore.ErrReadOnly):
 		return "open the database without a version to write to it, or make a branch of this one with `hako db branch`"

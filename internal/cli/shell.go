@@ -60,14 +60,12 @@ Otherwise results are lists as sqlite3 prints them, and the first error ends it.
 	cmd.Flags().BoolVar(&headers, "headers", false, "show the names of columns, or not")
 	cmd.Flags().BoolVar(&json, "json", false, "the same as --mode json")
 	cmd.Flags().StringVar(&locking, "locking", "", "how writers keep from colliding: writer (they queue) or optimistic")
-	_ = cmd.RegisterFlagCompletionFunc("mode", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		names := make([]string, len(shell.Modes))
-		for i, m := range shell.Modes {
-			names[i] = string(m)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
-	_ = cmd.RegisterFlagCompletionFunc("locking", cobra.FixedCompletions([]string{"writer", "optimistic"}, cobra.ShellCompDirectiveNoFileComp))
+	modes := make([]string, len(shell.Modes))
+	for i, m := range shell.Modes {
+		modes[i] = string(m)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("mode", fixedWords(modes...))
+	_ = cmd.RegisterFlagCompletionFunc("locking", fixedWords("writer", "optimistic"))
 	return cmd
 }
 
