@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -221,7 +222,7 @@ func TestWriteSkewIsRefused(t *testing.T) {
 	exec(t, b, "UPDATE doctor SET there = 0 WHERE id = 2")
 	_, err := b.ExecContext(context.Background(), "COMMIT")
 	var conflict *pagestore.ConflictError
-	if !errors.As(err, &conflict) || len(conflict.Pages) == 0 {
+	if !errors.As(err, &conflict) || len(conflict.Pages) == 0 || !slices.Equal(conflict.Tables, []string{"doctor"}) {
 		t.Fatalf("both left: %v", err)
 	}
 	want(t, query(t, b, "SELECT sum(there) FROM doctor"), "1")
