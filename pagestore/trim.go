@@ -182,6 +182,7 @@ type sweep struct {
 	d        *Database
 	horizon  Version
 	kept     []Version // before horizon, ascending
+	last     Version   // the head when it began: what is newer is left alone
 	deleted  bool
 	dry      bool
 	progress func(done, total int64)
@@ -199,6 +200,7 @@ type sizeChange struct {
 }
 
 func (s *sweep) run(ctx context.Context) error {
+	s.last = s.d.head.Load().Version
 	if err := s.readSizes(); err != nil {
 		return err
 	}
@@ -306,7 +308,7 @@ func (s *sweep) pages(ctx context.Context) error {
 		if err != nil {
 			return &DamageError{Database: s.d.displayName(), Version: v, Page: n, Err: err}
 		}
-		if v > s.d.head.Load().Version { // of a commit under way
+		if v > s.last { // of a later commit, perhaps still under way
 			continue
 		}
 		seen += int64(len(it.Key()) + len(val))
