@@ -29,14 +29,19 @@ type conn struct {
 	closed  bool
 }
 
-// enter begins a call; what it returns ends it.
-func (c *conn) enter(ctx context.Context) (leave func(*error)) {
+// begin begins a call; what it returns is for end.
+func (c *conn) begin(ctx context.Context) (outer context.Context) {
 	c.session.ClearErr()
-	outer := c.session.SetContext(ctx)
-	return func(err *error) {
-		c.session.SetContext(outer)
-		*err = enrich(c.session, *err)
+	return c.session.SetContext(ctx)
+}
+
+// end ends a call that failed with err, if not nil, and returns its error.
+func (c *conn) end(outer context.Context, err error) error {
+	c.session.SetContext(outer)
+	if err == nil {
+		return nil
 	}
+	return enrich(c.session, err)
 }
 
 // Modernc returns the connection of modernc.org/sqlite, for sql.Conn.Raw.
@@ -59,10 +64,10 @@ func (c *conn) Prepare(query string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
 }
 
-func (c *conn) PrepareContext(ctx context.Context, query string) (s driver.Stmt, err error) {
-	defer c.enter(ctx)(&err)
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	outer := c.begin(ctx)
 	inner, err := c.moderncConn.PrepareContext(ctx, query)
-	if err != nil {
+	if err = c.end(outer, err); err != nil {
 		return nil, err
 	}
 	return &stmt{inner.(moderncStmt), c}, nil
@@ -72,32 +77,33 @@ func (c *conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (t driver.Tx, err error) {
-	defer c.enter(ctx)(&err)
+func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	outer := c.begin(ctx)
 	inner, err := c.moderncConn.BeginTx(ctx, o)
-	if err != nil {
+	if err = c.end(outer, err); err != nil {
 		return nil, err
 	}
 	return &tx{inner, c, ctx}, nil
 }
 
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Result, err error) {
-	defer c.enter(ctx)(&err)
-	return c.moderncConn.ExecContext(ctx, query, args)
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	outer := c.begin(ctx)
+	r, err := c.moderncConn.ExecContext(ctx, query, args)
+	return r, c.end(outer, err)
 }
 
-func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Rows, err error) {
-	defer c.enter(ctx)(&err)
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	outer := c.begin(ctx)
 	inner, err := c.moderncConn.QueryContext(ctx, query, args)
-	if err != nil {
+	if err = c.end(outer, err); err != nil {
 		return nil, err
 	}
 	return &rows{inner.(moderncRows), c, ctx}, nil
 }
 
-func (c *conn) Ping(ctx context.Context) (err error) {
-	defer c.enter(ctx)(&err)
-	return c.moderncConn.Ping(ctx)
+func (c *conn) Ping(ctx context.Context) error {
+	outer := c.begin(ctx)
+	return c.end(outer, c.moderncConn.Ping(ctx))
 }
 
 // ResetSession is called before the connection is used again by whoever takes
@@ -114,12 +120,12 @@ type tx struct {
 	ctx context.Context
 }
 
-func (t *tx) Commit() (err error) {
-	defer t.c.enter(t.ctx)(&err)
-	return t.Tx.Commit()
+func (t *tx) Commit() error {
+	outer := t.c.begin(t.ctx)
+	return t.c.end(outer, t.Tx.Commit())
 }
 
-func (t *tx) Rollback() (err error) {
-	defer t.c.enter(context.Background())(&err)
-	return t.Tx.Rollback()
+func (t *tx) Rollback() error {
+	outer := t.c.begin(context.Background())
+	return t.c.end(outer, t.Tx.Rollback())
 }

@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hako-run/hako/pagestore"
+	modernc "modernc.org/sqlite"
 )
 
 func TestAutoVacuum(t *testing.T) {
@@ -161,6 +163,60 @@ func TestRelativeSnapshotIsOneForAllConnections(t *testing.T) {
 	}
 	exec(t, a, "CREATE TEMP TABLE scratch(x)", "INSERT INTO scratch SELECT a FROM t")
 	want(t, query(t, a, "SELECT x FROM scratch"), "1")
+}
+
+func TestVacuumInto(t *testing.T) {
+	s := newStore(t)
+	c := openConn(t, s, "shop")
+	exec(t, c, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)", someRows)
+	file := filepath.Join(t.TempDir(), "x.sqlite")
+	exec(t, c, "VACUUM INTO 'file:"+file+"?vfs=unix'", "VACUUM INTO 'file:copy?create=1'")
+	sum := query(t, c, "SELECT sum(length(b)) FROM t")
+	want(t, query(t, openPlain(t, file), "SELECT sum(length(b)) FROM t"), sum)
+	want(t, query(t, openConn(t, s, "copy"), "SELECT sum(length(b)) FROM t"), sum)
+	if _, err := c.ExecContext(context.Background(), "VACUUM INTO 'nosuch'"); !errors.Is(err, pagestore.ErrUnknownDatabase) {
+		t.Errorf("into what does not exist: %v", err)
+	}
+}
+
+// The backup API works on files of two connections in one call.
+func TestBackupBetweenAFileAndAStore(t *testing.T) {
+	s := newStore(t)
+	openDB(t, s, "shop")
+	vfs, err := Attach(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := openPlain(t, filepath.Join(t.TempDir(), "x.sqlite"))
+	exec(t, plain, "PRAGMA page_size=1024", "CREATE TABLE t(a INTEGER PRIMARY KEY, b)", someRows)
+	type backuper interface {
+		NewBackup(string) (*modernc.Backup, error)
+		NewRestore(string) (*modernc.Backup, error)
+	}
+	backup := func(c *sql.Conn, start func(backuper) (*modernc.Backup, error)) {
+		t.Helper()
+		err := c.Raw(func(dc any) error {
+			b, err := start(dc.(backuper))
+			if err != nil {
+				return err
+			}
+			for more := true; more && err == nil; {
+				more, err = b.Step(7)
+			}
+			return errors.Join(err, b.Finish())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	backup(plain, func(b backuper) (*modernc.Backup, error) { return b.NewBackup("file:shop?vfs=" + vfs) })
+	c := openConn(t, s, "shop")
+	sum := query(t, plain, "SELECT count(*), sum(length(b)) FROM t")
+	want(t, query(t, c, "SELECT count(*), sum(length(b)) FROM t"), sum)
+	integrity(t, c)
+	other := openPlain(t, filepath.Join(t.TempDir(), "y.sqlite"))
+	backup(other, func(b backuper) (*modernc.Backup, error) { return b.NewRestore("file:shop@1?vfs=" + vfs) })
+	want(t, query(t, other, "SELECT count(*), sum(length(b)) FROM t"), sum)
 }
 
 func TestReadOnlyMode(t *testing.T) {

@@ -181,13 +181,6 @@ func TestRandomSQLEqualsPlainFile(t *testing.T) {
 	}
 }
 
-func dumpEvery() int {
-	if os.Getenv("DE") != "" {
-		return 1
-	}
-	return 50
-}
-
 // TestTwoConnectionsEqualPlainFile runs random statements on two connections in
 // turn, on a plain WAL file and on a store, without a busy time-out: what they
 // see of each other, and every SQLITE_BUSY, is the same.

@@ -34,15 +34,16 @@ func named(args []driver.Value) []driver.NamedValue {
 	return list
 }
 
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (r driver.Result, err error) {
-	defer s.c.enter(ctx)(&err)
-	return s.moderncStmt.ExecContext(ctx, args)
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	outer := s.c.begin(ctx)
+	r, err := s.moderncStmt.ExecContext(ctx, args)
+	return r, s.c.end(outer, err)
 }
 
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (r driver.Rows, err error) {
-	defer s.c.enter(ctx)(&err)
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	outer := s.c.begin(ctx)
 	inner, err := s.moderncStmt.QueryContext(ctx, args)
-	if err != nil {
+	if err = s.c.end(outer, err); err != nil {
 		return nil, err
 	}
 	return &rows{inner.(moderncRows), s.c, ctx}, nil
@@ -74,7 +75,7 @@ func (r *rows) Next(dest []driver.Value) error {
 	return enrich(r.c.session, err)
 }
 
-func (r *rows) Close() (err error) {
-	defer r.c.enter(r.ctx)(&err)
-	return r.moderncRows.Close()
+func (r *rows) Close() error {
+	outer := r.c.begin(r.ctx)
+	return r.c.end(outer, r.moderncRows.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,6 +61,34 @@ func TestOtherJournalModesByTheBackDoorWork(t *testing.T) {
 	}
 	c.Close()
 	want(t, query(t, openConn(t, s, "shop"), "SELECT hako_version(), sum(a) FROM t"), "12|4")
+}
+
+func TestWALByTheBackDoorLosesNothing(t *testing.T) {
+	s := newStore(t)
+	exec(t, openConn(t, s, "shop"), "CREATE TABLE t(a)")
+	vfs, err := Attach(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connOf(t, db)
+	exec(t, c, "PRAGMA locking_mode=EXCLUSIVE", "ATTACH 'file:shop?vfs="+vfs+"' AS shop")
+	run(c, "PRAGMA journal_mode=WAL")
+	done := 0
+	for range 3 {
+		if _, err := c.ExecContext(context.Background(), "INSERT INTO shop.t VALUES (1)"); err == nil {
+			done++
+		}
+	}
+	c.Close()
+	db.Close()
+	other := openConn(t, s, "shop")
+	want(t, query(t, other, "SELECT count(*) FROM t"), fmt.Sprint(done))
+	exec(t, other, "INSERT INTO t VALUES (2)")
+	integrity(t, other)
 }
 
 func TestRollbackAfterSpillIsNoCommit(t *testing.T) {

@@ -87,6 +87,8 @@ func (m *Main) prepare(header Header) error {
 			return err
 		}
 	}
+	write, read := header.Modes()
+	m.doubt = write == 2 || read == 2
 	header.Normalise()
 	copy(m.header[:], header)
 	if err := m.tx.WritePage(1, header); err != nil {
@@ -150,6 +152,9 @@ func (m *Main) succeed(c pagestore.Commit) {
 	m.snap, m.meta, m.counter, m.have = snap, meta, m.lastCount, true // SQLite goes on with the counter that it wrote
 	Header(m.header[:]).setCounters(m.counter, m.counter)
 	m.believe(m.counter, c.Version)
+	if m.doubt { // SQLite has page 1 as that of a WAL file in its cache: it must read it again
+		m.believedAt, m.doubt = ^pagestore.Version(0), false
+	}
 }
 
 // snapshotOf opens version v, which was the head a moment ago.

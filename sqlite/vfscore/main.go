@@ -45,13 +45,15 @@ type Main struct {
 
 	state      writeState
 	tx         *pagestore.Tx
-	size       int64  // bytes, while tx is there
-	wroteFirst bool   // tx holds a page 1 that SQLite wrote
-	prepared   bool   // and has given it its stored form; SQLite wrote it with lastCount
-	lastCount  uint32 // change counter that SQLite wrote last
-	failure    error  // why state is failed
-	journal    *Temp  // the rollback journal, while it is open
-	super      string // super-journal of the transaction
+	size       int64              // bytes, while tx is there
+	wroteFirst bool               // tx holds a page 1 that SQLite wrote
+	prepared   bool               // and has given it its stored form; SQLite wrote it with lastCount
+	lastCount  uint32             // change counter that SQLite wrote last
+	doubt      bool               // page 1 was written as that of a WAL file
+	failure    error              // why state is failed
+	journal    *Temp              // the rollback journal, while it is open
+	spare      *pagestore.Scratch // for the next journal
+	super      string             // super-journal of the transaction
 
 	page []byte // one page
 }
@@ -115,6 +117,9 @@ func (m *Main) unpin() {
 func (m *Main) Close() Code {
 	m.Unlock(LockNone)
 	m.unpin()
+	if m.spare != nil {
+		m.spare.Close()
+	}
 	m.s.remove(m)
 	return OK
 }

@@ -79,8 +79,8 @@ func (s *Session) Busy(n int) bool {
 	}
 	m := s.refused
 	s.refused = nil
-	if m == nil {
-		return s.sleep(n) // a file of another VFS
+	if m == nil || m.lock != LockNone {
+		return s.sleep(n) // it is about a file of another VFS
 	}
 	for _, other := range s.mains {
 		other.releaseGrant()

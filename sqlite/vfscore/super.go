@@ -18,6 +18,8 @@ type super struct {
 	gone   bool    // deleted: the transaction is committed
 }
 
+var errMain = errors.New("one transaction changes it and another database, and main is an ordinary file: open a Hako database as main and attach the others, or use two transactions")
+
 var errMixed = errors.New("one transaction cannot change both a Hako database and a file, or databases of two stores: its commit would not be atomic: use two transactions")
 
 // OpenSuper opens the super-journal of that name; with create it makes it.
@@ -45,6 +47,10 @@ func (s *Session) Exists(name string) bool {
 func (s *Session) joinSuper(name string, m *Main) error {
 	g := s.supers[name]
 	if g == nil {
+		return fmt.Errorf("commit to %s: %w", m.name, errMain)
+	}
+	if m.vfs != s.vfs {
+		g.broken = true
 		return fmt.Errorf("commit to %s: %w", m.name, errMixed)
 	}
 	if err := s.checkChildren(g); err != nil {

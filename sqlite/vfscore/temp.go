@@ -16,13 +16,19 @@ type Temp struct {
 	err     error
 }
 
+// spareSize is how large a journal may be for its memory to be kept, in bytes.
+const spareSize = 128 << 10
+
 // OpenTemp opens a temporary file.
 func (v *VFS) OpenTemp() *Temp { return &Temp{scratch: v.store.NewScratch()} }
 
 // OpenJournal opens the database's rollback journal.
 func (m *Main) OpenJournal() *Temp {
-	m.journal = m.vfs.OpenTemp()
-	m.journal.of = m
+	if m.spare == nil {
+		m.spare = m.vfs.store.NewScratch()
+	}
+	m.journal = &Temp{scratch: m.spare, of: m}
+	m.spare = nil
 	return m.journal
 }
 
@@ -33,6 +39,10 @@ func (t *Temp) Close() Code {
 	}
 	if t.of != nil && t.of.journal == t {
 		t.of.journal = nil
+		if t.of.spare == nil && t.size() <= spareSize && t.scratch.Truncate(0) == nil {
+			t.of.spare = t.scratch // for the next transaction
+			return OK
+		}
 	}
 	if err := t.scratch.Close(); err != nil {
 		return t.fail(err, IOErrClose)
