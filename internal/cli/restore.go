@@ -25,7 +25,7 @@ func (a *app) restoreCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.done(commitJSONOf(c, nil), "%s is now at version %d, equal to %s; what it was is %s@%d", d.Name(), c.Version, at, d.Name(), before)
+				return a.done(versionOfJSON{d.Name(), commitJSONOf(c, nil)}, "%s is now at version %d, equal to %s; what it was is %s@%d", d.Name(), c.Version, at, d.Name(), before)
 			})
 		},
 		ValidArgsFunction: a.complete(completeName, completeSnapshot),

@@ -64,6 +64,12 @@ func (a *app) showDatabase(d *pagestore.Database) error {
 	})
 }
 
+// versionOfJSON is a version that does not stand among others of its database.
+type versionOfJSON struct {
+	Database string `json:"database"`
+	commitJSON
+}
+
 func (a *app) showVersion(at *pagestore.Snapshot) error {
 	tags, err := tagsOf(at.Database())
 	if err != nil {
@@ -71,7 +77,7 @@ func (a *app) showVersion(at *pagestore.Snapshot) error {
 	}
 	c := at.Commit()
 	if a.json {
-		return a.printJSON(commitJSONOf(c, tags[c.Version]))
+		return a.printJSON(versionOfJSON{at.Database().Name(), commitJSONOf(c, tags[c.Version])})
 	}
 	return a.fields([][2]string{
 		{"snapshot", at.String()},

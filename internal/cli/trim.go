@@ -19,7 +19,7 @@ func (a *app) trimCommand() *cobra.Command {
 	var before, keep string
 	var dryRun bool
 	cmd := &cobra.Command{
-		Use:   "trim NAME",
+		Use:   "trim NAME --before SNAPSHOT|--keep 30d",
 		Short: "Drop old versions and give their space back",
 		Long: `Drop old versions and give their space back. Kept are the newest version, tagged
 versions, and those that branches began from.`,
