@@ -110,16 +110,16 @@ func TestLargeRandom(t *testing.T) {
 	run(t, db, fmt.Sprintf(`PRAGMA page_size=512; CREATE TABLE r(a TEXT, b INT); CREATE INDEX ra ON r(a);
 		CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 		`+series+`INSERT INTO r SELECT hex(randomblob(i%%40)), i FROM n;
-		`+series+`INSERT INTO w SELECT 'k'||(i*7919%%8009), zeroblob(i%%50) FROM n;`, 8000, 8000))
+		`+series+`INSERT INTO w SELECT 'k'||(i*7919%%3001), zeroblob(i%%50) FROM n;`, 3000, 3000))
 	before := state(t, path, db)
 	for i, change := range []string{
-		"UPDATE r SET b=-b WHERE rowid%1171=5",
-		"DELETE FROM r WHERE rowid BETWEEN 5000 AND 5200",
+		"UPDATE r SET b=-b WHERE rowid%471=5",
+		"DELETE FROM r WHERE rowid BETWEEN 2000 AND 2100",
 		"INSERT INTO w SELECT k||'x', v FROM w WHERE k LIKE 'k77%'",
 		"DELETE FROM w WHERE k LIKE 'k12%'",
-		"INSERT INTO r(rowid, a) SELECT rowid+(rowid%2)*3000000, a FROM r WHERE rowid%397=1 AND rowid%2=1",
-		"UPDATE w SET v=zeroblob(900) WHERE k BETWEEN 'k5' AND 'k503'",
-		"UPDATE w SET v=CAST(substr(v,1,600)||'z'||substr(v,602) AS BLOB) WHERE k BETWEEN 'k5' AND 'k503'",
+		"INSERT INTO r(rowid, a) SELECT rowid+(rowid%2)*3000000, a FROM r WHERE rowid%197=1 AND rowid%2=1",
+		"UPDATE w SET v=zeroblob(900) WHERE k BETWEEN 'k5' AND 'k507'",
+		"UPDATE w SET v=CAST(substr(v,1,600)||'z'||substr(v,602) AS BLOB) WHERE k BETWEEN 'k5' AND 'k507'",
 		"VACUUM",
 	} {
 		run(t, db, change)

@@ -137,7 +137,7 @@ func (f failing) ReadPage(n uint32, dst []byte) error {
 
 func TestReadErrors(t *testing.T) {
 	t.Parallel()
-	a, b := between(t, manyTables(50)+"CREATE TABLE t(a PRIMARY KEY, b) WITHOUT ROWID", "INSERT INTO t VALUES(1,2),(3,4)")
+	a, b := between(t, manyTables(20)+"CREATE TABLE t(a PRIMARY KEY, b) WITHOUT ROWID", "INSERT INTO t VALUES(1,2),(3,4)")
 	for n := uint32(1); n <= b.PageCount(); n++ {
 		err := everything(a, failing{b, n}, Options{})
 		if err != nil && !errors.Is(err, errDisk) {

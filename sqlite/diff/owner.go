@@ -12,11 +12,11 @@ type Owner struct {
 // errEffort says that a source has read as much as it may.
 var errEffort = errors.New("read limit reached")
 
-// OwnerOf finds what pages of a database belong to, with at most about reads
-// pages read (at least a few dozen are sensible; 0 is no limit). Pages of free
-// space and of no tree, and those not found within the limit, are missing in
-// the result. Overflow pages are found if their database has a pointer map or
-// their leaf lies near.
+// OwnerOf finds out what pages of a database belong to, reading at most the
+// given number of pages; 0 is no limit, and a hundred are enough for a few
+// pages of most databases. Missing in the result are free pages, pages of no
+// tree, and those not found within the limit. The owner of an overflow page is
+// found if the database has a pointer map or if the leaf lies near.
 func OwnerOf(p Pages, pages []uint32, reads int) (map[uint32]Owner, error) {
 	out := map[uint32]Owner{}
 	s, err := newSource("first", p)

@@ -13,9 +13,9 @@ import (
 // that the patch turns the one into the other.
 func TestRandomPatches(t *testing.T) {
 	t.Parallel()
-	rounds := 60
+	rounds := 40
 	if testing.Short() {
-		rounds = 12
+		rounds = 10
 	}
 	for seed := range rounds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

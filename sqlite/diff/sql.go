@@ -29,9 +29,11 @@ type patch struct {
 // tables (FTS, R-Tree) are written directly, so that they become exactly what
 // they were: a connection with SQLITE_DBCONFIG_DEFENSIVE set refuses that, and
 // connections that are open on the virtual table should be closed after it.
-// Statistics of ANALYZE other than sqlite_stat1, a table whose rowids have no
-// name in SQL because columns took all three, and a change of the text
-// encoding cannot be patched: the first is left out, the others are errors.
+//
+// What cannot be patched: statistics of ANALYZE other than sqlite_stat1 are
+// left out, and an empty sqlite_sequence stays, since SQL cannot drop it. A
+// table whose rowids have no name in SQL because columns took all three, and a
+// change of the text encoding, are errors.
 //
 // It reads what Rows reads, three times.
 func (d *Diff) WriteSQL(ctx context.Context, w io.Writer) error {
