@@ -430,7 +430,12 @@ func TestCompletion(t *testing.T) {
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
-	p := &progress{w: &out, what: "import shop", bytes: true, now: func() time.Time { return now }, begin: now, last: now}
+	p := &progress{w: &out, what: "import shop", bytes: true, now: func() time.Time { return now }, begin: now, last: now, stop: make(chan struct{})}
+	p.begins("checking")
+	now = now.Add(3 * time.Second)
+	if got := p.line(now, 0); got != "import shop  checking, 3s" {
+		t.Errorf("a step is shown as %q", got)
+	}
 	p.update(1, 100<<20)
 	now = now.Add(6 * time.Second)
 	p.update(60<<20, 100<<20)
@@ -441,7 +446,7 @@ func TestProgress(t *testing.T) {
 		t.Errorf("lines are %q, not %q", out.String(), want)
 	}
 	out.Reset()
-	p = &progress{w: &out, bar: true, what: "verify", now: func() time.Time { return now }, begin: now, last: now}
+	p = &progress{w: &out, bar: true, what: "verify", now: func() time.Time { return now }, begin: now, last: now, stop: make(chan struct{})}
 	now = now.Add(200 * time.Millisecond)
 	p.update(3, 12)
 	p.end()

@@ -23,7 +23,7 @@ func (a *app) exportCommand() *cobra.Command {
 		Args:  arguments(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withSnapshot(args[0], func(_ *pagestore.Store, at *pagestore.Snapshot) error {
-				p := a.progress("export "+at.String(), true)
+				p := a.progress("export "+at.String(), "", true)
 				if args[1] == "-" {
 					return a.exportToOut(cmd, at, p)
 				}

@@ -23,7 +23,7 @@ checked first; a damaged one is refused, and nothing is made.`,
 				return usageError{err}
 			}
 			return a.withStore(true, func(s *pagestore.Store) error {
-				p := a.progress("import "+args[0], true)
+				p := a.progress("import "+args[0], "checking the file", true)
 				d, err := sqlite.Import(cmd.Context(), s, args[0], args[1], sqlite.ImportOptions{Retain: policy, Progress: p.update})
 				p.end()
 				if err != nil {

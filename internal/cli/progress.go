@@ -4,22 +4,28 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 )
 
 // A progress tells how far long work is: a bar on a terminal, a line now and
-// then otherwise, nothing if the work is done within a moment.
+// then otherwise, nothing if the work is done within a moment. It must be
+// ended.
 type progress struct {
 	w     io.Writer
 	bar   bool
 	what  string
 	bytes bool // done and total are bytes
 	now   func() time.Time
+
+	mu    sync.Mutex
+	step  string // what is done while no amount is known, "" if one is
 	begin time.Time
 	last  time.Time
 	shown bool
 	done  int64
 	total int64
+	stop  chan struct{} // closed by end
 }
 
 const (
@@ -27,30 +33,65 @@ const (
 	lineEvery = 5 * time.Second
 )
 
-func (a *app) progress(what string, bytes bool) *progress {
-	p := &progress{w: a.Err, bar: isTerminal(a.Err), what: what, bytes: bytes, now: time.Now}
+// progress begins with a step of which no amount is known, such as "checking";
+// "" if there is none.
+func (a *app) progress(what, step string, bytes bool) *progress {
+	p := &progress{w: a.Err, bar: isTerminal(a.Err), what: what, step: step, bytes: bytes, now: time.Now, stop: make(chan struct{})}
 	p.begin = p.now()
 	p.last = p.begin
+	go p.tick()
 	return p
+}
+
+func (p *progress) every() time.Duration {
+	if p.bar {
+		return barEvery
+	}
+	return lineEvery
+}
+
+// tick shows the time that a step without amounts takes.
+func (p *progress) tick() {
+	t := time.NewTicker(max(p.every(), time.Second))
+	defer t.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-t.C:
+			p.mu.Lock()
+			if p.step != "" {
+				p.show(p.now())
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+// begins says that a step without amounts begins.
+func (p *progress) begins(step string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step, p.begin = step, p.now()
 }
 
 // update may be called often.
 func (p *progress) update(done, total int64) {
-	p.done, p.total = done, total
-	every := lineEvery
-	if p.bar {
-		every = barEvery
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := p.now()
-	if now.Sub(p.last) < every {
+	if p.step != "" {
+		p.step, p.begin = "", now
+	}
+	p.done, p.total = done, total
+	if now.Sub(p.last) < p.every() {
 		return
 	}
-	p.last = now
 	p.show(now)
 }
 
 func (p *progress) show(now time.Time) {
-	p.shown = true
+	p.last, p.shown = now, true
 	if p.bar {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", p.line(now, 24))
 	} else {
@@ -65,6 +106,10 @@ func (p *progress) line(now time.Time, width int) string {
 		}
 		return fmt.Sprint(n)
 	}
+	spent := now.Sub(p.begin)
+	if p.step != "" {
+		return fmt.Sprintf("%s  %s, %s", p.what, p.step, spent.Round(time.Second))
+	}
 	if p.total <= 0 {
 		return fmt.Sprintf("%s  %s", p.what, amount(p.done))
 	}
@@ -75,7 +120,7 @@ func (p *progress) line(now time.Time, width int) string {
 		text += "  " + strings.Repeat("█", full) + strings.Repeat("░", width-full)
 	}
 	text += fmt.Sprintf("  %3.0f%%  %s of %s", share*100, amount(p.done), amount(p.total))
-	if spent := now.Sub(p.begin); share > 0.02 && spent > time.Second {
+	if share > 0.02 && spent > time.Second {
 		left := time.Duration(float64(spent) * (1 - share) / share)
 		text += fmt.Sprintf("  %s left", left.Round(time.Second))
 	}
@@ -84,6 +129,10 @@ func (p *progress) line(now time.Time, width int) string {
 
 // end removes the bar.
 func (p *progress) end() {
+	close(p.stop)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step = ""
 	if p.shown && p.bar {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}

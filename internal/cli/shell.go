@@ -81,7 +81,7 @@ func (a *app) shell(ctx context.Context, snapshot, locking string, o shell.Optio
 			what = "newest version " + versionText(at.Version())
 		}
 		if o.Interactive {
-			o.Banner = fmt.Sprintf("%s: %s. Enter SQL and end it with ';', .help for help, Ctrl-D to leave.", at.Database().Name(), what)
+			o.Banner = fmt.Sprintf("%s: %s. .help for help, Ctrl-D to leave.", at.Database().Name(), what)
 			o.History = stateFile("shell-history")
 			a.keepsInterrupt.Store(true)
 			defer a.keepsInterrupt.Store(false)

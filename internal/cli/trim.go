@@ -79,7 +79,7 @@ func beforeVersion(d *pagestore.Database, text string) (pagestore.Version, error
 }
 
 func (a *app) trim(cmd *cobra.Command, d *pagestore.Database, o pagestore.TrimOptions) error {
-	p := a.progress("trim "+d.Name(), false)
+	p := a.progress("trim "+d.Name(), "looking for what can go", false)
 	o.Progress = p.update
 	r, err := d.Trim(cmd.Context(), o)
 	p.end()

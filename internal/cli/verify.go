@@ -97,15 +97,16 @@ func (a *app) verifyOne(ctx context.Context, s *pagestore.Store, name string) (v
 		return r, nil
 	}
 	r.Version = uint64(d.Head().Version)
-	p := a.progress("verify "+name, true)
+	p := a.progress("verify "+name, "", true)
+	defer p.end()
 	found, err := d.Verify(ctx, p.update)
-	p.end()
 	if err != nil {
 		return r, err
 	}
 	for _, f := range found {
 		r.Findings = append(r.Findings, f.Error())
 	}
+	p.begins("integrity_check")
 	text, err := integrityCheck(ctx, s, name)
 	if err != nil {
 		if ctx.Err() != nil {
