@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"sync"
 
 	"github.com/hako-run/hako/sqlite/vfscore"
@@ -11,7 +13,7 @@ import (
 // connection in none of the calls that open files; what it has of its own is
 // the TLS of modernc's driver.
 type connection struct {
-	id      uintptr
+	id      uintptr // random: SQL that attaches a database could name one
 	session *vfscore.Session
 	tls     *libc.TLS // set when its first database is opened
 	mains   int       // databases open
@@ -20,7 +22,6 @@ type connection struct {
 
 var connections = struct {
 	sync.Mutex
-	last  uintptr
 	byID  map[uintptr]*connection
 	byTLS map[*libc.TLS]*connection
 }{byID: make(map[uintptr]*connection), byTLS: make(map[*libc.TLS]*connection)}
@@ -33,19 +34,21 @@ func newConnection(s *vfscore.Session) *connection {
 }
 
 func addConnection(s *vfscore.Session, held bool) *connection {
-	connections.last++
-	c := &connection{id: connections.last, session: s, held: held}
+	var b [8]byte
+	rand.Read(b[:])
+	c := &connection{id: uintptr(binary.BigEndian.Uint64(b[:])>>1 | 1), session: s, held: held}
 	connections.byID[c.id] = c
 	return c
 }
 
-// connectionFor finds the connection that opens a database: the one with that
-// id, if it is not 0, or the one that uses tls, which is made if need be.
+// connectionFor finds the connection that opens a database: the one that the
+// driver has just made with that id, if it is not 0, or the one that uses tls,
+// which is made if need be.
 func connectionFor(id uintptr, tls *libc.TLS, vfs *vfscore.VFS) *connection {
 	connections.Lock()
 	defer connections.Unlock()
 	c := connections.byID[id]
-	if c == nil {
+	if c == nil || c.tls != nil {
 		c = connections.byTLS[tls]
 	}
 	if c == nil {

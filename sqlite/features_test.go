@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -226,6 +227,50 @@ func TestReadOnlyMode(t *testing.T) {
 	_, err := c.ExecContext(context.Background(), "INSERT INTO t VALUES (2)")
 	if !errors.Is(err, pagestore.ErrReadOnly) {
 		t.Errorf("write: %v", err)
+	}
+}
+
+func TestClosingAConnectionEndsItsTransaction(t *testing.T) {
+	s := newStore(t)
+	other := openConn(t, s, "shop?_busy_timeout=0")
+	exec(t, other, "CREATE TABLE t(a)")
+	db, err := OpenDB(s, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, c, "BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)")
+	if _, err := other.ExecContext(context.Background(), "BEGIN IMMEDIATE"); codeOf(t, err) != 5 {
+		t.Errorf("two writers: %v", err)
+	}
+	if err := errors.Join(c.Raw(func(any) error { return driver.ErrBadConn }), db.Close()); !errors.Is(err, driver.ErrBadConn) {
+		t.Fatal(err)
+	}
+	exec(t, other, "BEGIN IMMEDIATE", "COMMIT")
+	want(t, query(t, other, "SELECT count(*) FROM t"), "0")
+}
+
+// SQL must not reach another connection's state.
+func TestAttachCannotNameAnotherConnection(t *testing.T) {
+	s := newStore(t)
+	a, b := openConn(t, s, "shop"), openConn(t, s, "shop")
+	exec(t, a, "CREATE TABLE t(a)")
+	var id uintptr
+	if err := a.Raw(func(dc any) error { id = dc.(*conn).link.id; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, b, fmt.Sprintf("ATTACH 'file:shop?hako_session=%d' AS x", id))
+	err := a.Raw(func(dc any) error {
+		if n := len(dc.(*conn).session.Mains()); n != 1 {
+			t.Errorf("%d databases are open in the other connection's session", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

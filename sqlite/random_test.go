@@ -130,7 +130,7 @@ func dump(t *testing.T, c *sql.Conn) string {
 // TestRandomSQLEqualsPlainFile runs the same random statements on a plain file
 // and on a store: results, errors and contents are the same.
 func TestRandomSQLEqualsPlainFile(t *testing.T) {
-	rounds, statements := 6, 200
+	rounds, statements := 5, 150
 	if long() {
 		rounds, statements = 100, 400
 	}
@@ -185,7 +185,7 @@ func TestRandomSQLEqualsPlainFile(t *testing.T) {
 // turn, on a plain WAL file and on a store, without a busy time-out: what they
 // see of each other, and every SQLITE_BUSY, is the same.
 func TestTwoConnectionsEqualPlainFile(t *testing.T) {
-	rounds, statements := 6, 300
+	rounds, statements := 4, 200
 	if long() {
 		rounds, statements = 60, 600
 	}
