@@ -261,3 +261,26 @@ func TestOptimisticWritersDoNotWaitForEachOther(t *testing.T) {
 	}
 	want(t, query(t, b, "SELECT hako_version()"), "4")
 }
+
+// An optimistic COMMIT waits for a writer that has the lock. If it gives up,
+// the transaction is still there.
+func TestOptimisticCommitCanBeTriedAgain(t *testing.T) {
+	s := newStore(t)
+	openDB(t, s, "blog")
+	c, writer := openConn(t, s, "shop?locking=optimistic"), openConn(t, s, "shop")
+	exec(t, c, "ATTACH 'blog' AS blog", "CREATE TABLE t(a)", "CREATE TABLE blog.b(a)")
+	for _, more := range []string{"SELECT 1", "INSERT INTO b VALUES (1)"} {
+		exec(t, c, "BEGIN", "INSERT INTO t VALUES (1)", more)
+		exec(t, writer, "BEGIN IMMEDIATE")
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		if _, err := c.ExecContext(ctx, "COMMIT"); err == nil {
+			t.Error("committed while another had the lock")
+		}
+		cancel()
+		exec(t, writer, "COMMIT")
+		exec(t, c, "INSERT INTO t VALUES (2)", "COMMIT")
+	}
+	want(t, query(t, writer, "SELECT count(*), sum(a), hako_version() FROM t"), "4|6|3")
+	want(t, query(t, c, "SELECT count(*), hako_version('blog') FROM b"), "1|2")
+	integrity(t, writer)
+}

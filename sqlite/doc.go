@@ -26,7 +26,8 @@
 //	hako_version([schema])     the version that the connection sees
 //	hako_time([schema])        when that was committed: RFC 3339, UTC, with nanoseconds
 //	hako_at([schema,] spec)    read another version from now on: '42', '-10m', a
-//	                           time or a tag; NULL or 'head' ends it; returns the version
+//	                           time or a tag; 'head' for the newest, NULL for what
+//	                           the connection was opened with; returns the version
 //
 // A pinned connection does not write. A connection that goes back to its pool
 // is no longer pinned; take a sql.Conn to keep it.

@@ -162,6 +162,10 @@ func TestRelativeSnapshotIsOneForAllConnections(t *testing.T) {
 	if !errors.Is(err, pagestore.ErrReadOnly) || codeOf(t, err) != 8 {
 		t.Errorf("write to a version: %v", err)
 	}
+	want(t, query(t, a, "SELECT hako_at('1')"), "1")
+	want(t, query(t, a, "SELECT hako_at('head')"), "3")
+	want(t, query(t, a, "SELECT count(*) FROM t"), "2")
+	want(t, query(t, a, "SELECT hako_at(NULL)"), "2")
 	exec(t, a, "CREATE TEMP TABLE scratch(x)", "INSERT INTO scratch SELECT a FROM t")
 	want(t, query(t, a, "SELECT x FROM scratch"), "1")
 }

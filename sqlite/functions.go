@@ -42,14 +42,14 @@ func hakoTime(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr) {
 }
 
 // hakoAt is hako_at([schema,] spec): it pins what the connection reads to a
-// version, a time, an age or a tag, or to the head again, and returns the
-// version.
+// version, a time, an age, a tag or the head, with NULL to what it was opened
+// with, and returns the version.
 func hakoAt(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr) {
 	m := argMain(tls, ctx, argc, argv, 1)
 	if m == nil {
 		return
 	}
-	spec := "head"
+	spec := ""
 	if p := sqlite3.Xsqlite3_value_text(tls, arg(argv, argc-1)); p != 0 {
 		spec = string(textAt(p))
 	}

@@ -3,7 +3,10 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -249,4 +252,46 @@ func FuzzImport(f *testing.F) {
 			integrity(t, openConn(t, s, "x"))
 		}
 	})
+}
+
+// The long form passes the page at 1 GiB, which SQLite never uses.
+func TestLargeFileThereAndBack(t *testing.T) {
+	megabytes := 4
+	if long() {
+		megabytes = 1030
+	}
+	path := filepath.Join(t.TempDir(), "x.sqlite")
+	c := openPlain(t, path)
+	exec(t, c, "PRAGMA page_size=65536", "CREATE TABLE t(a INTEGER PRIMARY KEY, b)",
+		fmt.Sprintf("INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) SELECT zeroblob(1000000)||i FROM n", megabytes*1<<20/1000000))
+	s := newStore(t)
+	db, err := Import(context.Background(), s, "big", path, ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := db.HeadSnapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Close()
+	hash := sha256.New()
+	if err := WritePages(context.Background(), snap, hash, nil); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	original := sha256.New()
+	if _, err := io.Copy(original, f); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(hash.Sum(nil), original.Sum(nil)) {
+		t.Error("exports other bytes than were imported")
+	}
+	conn := openConn(t, s, "big")
+	exec(t, conn, "INSERT INTO t(b) SELECT randomblob(3000000)", "UPDATE t SET b = 'x' WHERE a % 3 = 0", "INSERT INTO t(b) SELECT zeroblob(900000) FROM t WHERE a % 3 = 0")
+	integrity(t, conn)
+	want(t, query(t, conn, "SELECT count(*) FROM t WHERE b = 'x'"), fmt.Sprint(count(t, conn, "SELECT count(*) FROM t WHERE a % 3 = 0 AND length(b) = 1")))
 }

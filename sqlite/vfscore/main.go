@@ -24,7 +24,8 @@ type Main struct {
 	vfs      *VFS
 	name     string // as it was opened
 	db       *pagestore.Database
-	pin      *pagestore.Snapshot // read this instead of the head
+	opened   *pagestore.Snapshot // if it was opened other than by the head
+	pin      *pagestore.Snapshot // read this instead of the head; opened at first
 	readOnly bool                // since it was opened
 
 	lock    LockLevel
@@ -83,40 +84,48 @@ func (m *Main) Commit() pagestore.Commit {
 }
 
 // Pin makes the transactions that follow read the version that at picks, as
-// pagestore.ParseAt reads it, and refuses writes; "head" ends that. It fails
-// within a transaction.
+// pagestore.ParseAt reads it, and refuses writes. "head" makes them read the
+// newest version, and "" what the file was opened with. It fails within a
+// transaction.
 func (m *Main) Pin(at string) error {
 	if m.lock != LockNone {
 		return fmt.Errorf("pin %s to %q: a transaction has already read it: end that first", m.db.Name(), at)
+	}
+	if at == "" {
+		m.unpin(m.opened)
+		return nil
 	}
 	ref, err := pagestore.ParseAt(m.db.Name(), at)
 	if err != nil {
 		return fmt.Errorf("pin %s to %q: %w", m.db.Name(), at, err)
 	}
 	if ref.Kind == pagestore.RefHead {
-		m.unpin()
+		m.unpin(nil)
 		return nil
 	}
 	pin, err := m.db.Store().Snapshot(ref)
 	if err != nil {
 		return fmt.Errorf("pin %s to %q: %w", m.db.Name(), at, err)
 	}
-	m.unpin()
-	m.pin = pin
+	m.unpin(pin)
 	return nil
 }
 
-func (m *Main) unpin() {
-	if m.pin != nil {
+// unpin replaces the pin.
+func (m *Main) unpin(pin *pagestore.Snapshot) {
+	if m.pin != nil && m.pin != m.opened {
 		m.pin.Close()
-		m.pin = nil
 	}
+	m.pin = pin
 }
 
 // Close closes the file. A transaction under way is rolled back.
 func (m *Main) Close() Code {
 	m.Unlock(LockNone)
-	m.unpin()
+	m.unpin(nil)
+	if m.opened != nil {
+		m.opened.Close()
+	}
 	if m.spare != nil {
 		m.spare.Close()
 	}

@@ -60,11 +60,12 @@ func (s *Session) fail(err error, other Code) Code {
 	return codeOf(err, other)
 }
 
-// Unpin makes every database that was opened by its head read that again.
+// Unpin makes every database read again what it was opened with, unless a
+// transaction is under way.
 func (s *Session) Unpin() {
 	for _, m := range s.mains {
-		if !m.readOnly && m.lock == LockNone {
-			m.unpin()
+		if m.lock == LockNone {
+			m.unpin(m.opened)
 		}
 	}
 }

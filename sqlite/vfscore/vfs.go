@@ -100,7 +100,7 @@ func (s *Session) openMain(v *VFS, name string, o OpenOptions) (*Main, error) {
 		if m.pin, err = store.Snapshot(ref); err != nil {
 			return nil, err
 		}
-		m.db, m.readOnly = m.pin.Database(), true
+		m.db, m.opened, m.readOnly = m.pin.Database(), m.pin, true
 		return m, nil
 	}
 	if m.db, err = store.Database(ref.Database); err == nil {
