@@ -93,6 +93,7 @@ func TestDatabaseFromCreateToDelete(t *testing.T) {
 	h.equal("[{\"id\":1}]\n", "db", "shell", "--json", "shop@-0s", "SELECT id FROM orders LIMIT 1")
 	h.equal("id\r\n1\r\n", "db", "shell", "--mode", "csv", "--headers", "shop", "SELECT id FROM orders LIMIT 1")
 	h.equal("", "db", "shell", "shop", " ")
+	h.equal("orders\n1\n", "db", "shell", "shop", ".tables", "SELECT 1")
 	h.equal("tagged shop@2 as good\n", "db", "tag", "shop@2", "good")
 	h.equal("dev begins as shop@2\n", "db", "branch", "shop@good", "dev")
 	h.equal("created copy from shop@3\n", "db", "create", "copy", "--from", "shop")

@@ -17,7 +17,7 @@ func (a *app) shellCommand() *cobra.Command {
 	var mode, locking string
 	var headers, json bool
 	cmd := &cobra.Command{
-		Use:   "shell SNAPSHOT [SQL]",
+		Use:   "shell SNAPSHOT [SQL ...]",
 		Short: "Run SQL on a database: interactively, from standard input, or as an argument",
 		Long: `Run SQL on a database: interactively, from standard input if that is no terminal,
 or as an argument. A snapshot other than the newest version is read-only.
@@ -30,7 +30,7 @@ Otherwise results are lists as sqlite3 prints them, and the first error ends it.
   hako db shell shop < schema.sql`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o := shell.Options{In: a.In, Out: a.Out, Err: a.Err, Mode: mode, SQL: strings.Join(args[1:], "\n")}
+			o := shell.Options{In: a.In, Out: a.Out, Err: a.Err, Mode: mode, SQL: args[1:]}
 			if json {
 				if mode != "" && mode != "json" {
 					return usageErrorf("--json and --mode %s exclude each other", mode)
@@ -48,10 +48,7 @@ Otherwise results are lists as sqlite3 prints them, and the first error ends it.
 			if locking != "" && locking != string(sqlite.LockingWriter) && locking != string(sqlite.LockingOptimistic) {
 				return usageErrorf("--locking %s: choose writer or optimistic", locking)
 			}
-			if len(args) > 1 && strings.TrimSpace(o.SQL) == "" {
-				return nil // an empty statement does nothing
-			}
-			o.Interactive = o.SQL == "" && isTerminal(a.In) && isTerminal(a.Out)
+			o.Interactive = len(o.SQL) == 0 && isTerminal(a.In) && isTerminal(a.Out)
 			return a.shell(cmd.Context(), args[0], locking, o)
 		},
 		ValidArgsFunction: a.complete(completeSnapshot),

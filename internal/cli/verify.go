@@ -121,9 +121,14 @@ func (a *app) verifyOne(ctx context.Context, s *pagestore.Store, name string) (v
 	return r, nil
 }
 
+// checkCache is the memory that SQLite may use for pages during a check, in
+// bytes.
+const checkCache = 512 << 20
+
 // integrityCheck returns what SQLite finds wrong with the newest version.
 func integrityCheck(ctx context.Context, s *pagestore.Store, name string) (found []string, err error) {
-	db, err := sqlite.OpenDB(s, name)
+	// The check looks up every row in every index, so it wants its pages at hand.
+	db, err := sqlite.OpenDB(s, fmt.Sprintf("%s?_pragma=cache_size(-%d)", name, checkCache>>10))
 	if err != nil {
 		return nil, err
 	}

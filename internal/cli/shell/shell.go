@@ -27,9 +27,9 @@ type Options struct {
 	Out io.Writer
 	Err io.Writer
 
-	// SQL is run instead of In if it is not "". Each of its lines may be a
-	// dot-command.
-	SQL string
+	// SQL is run instead of In if there is any: one script after the other,
+	// so that each can be a statement or a dot-command.
+	SQL []string
 
 	// Interactive asks for the line editor, which talks to the process's
 	// terminal. Output then is a box unless Mode says otherwise, and
@@ -110,7 +110,7 @@ func newShell(ctx context.Context, o Options) (*Shell, error) {
 	mode := o.Mode
 	if mode == "" {
 		mode = "list"
-		if o.Interactive && o.SQL == "" {
+		if o.Interactive && len(o.SQL) == 0 {
 			mode = "box"
 		}
 	}
@@ -143,8 +143,12 @@ func (sh *Shell) close() error {
 func (sh *Shell) run(ctx context.Context) error {
 	var err error
 	switch {
-	case sh.o.SQL != "":
-		err = sh.runScript(ctx, strings.NewReader(sh.o.SQL), "")
+	case len(sh.o.SQL) > 0:
+		for _, text := range sh.o.SQL {
+			if err = sh.runScript(ctx, strings.NewReader(text), ""); err != nil {
+				break
+			}
+		}
 	case sh.o.Interactive:
 		err = sh.repl(ctx)
 	default:
@@ -153,7 +157,7 @@ func (sh *Shell) run(ctx context.Context) error {
 	if errors.Is(err, errQuit) {
 		err = nil
 	}
-	if err == nil && sh.failed > 0 && !(sh.o.Interactive && sh.o.SQL == "") {
+	if err == nil && sh.failed > 0 && (!sh.o.Interactive || len(sh.o.SQL) > 0) {
 		return ErrFailed
 	}
 	return err
@@ -236,7 +240,7 @@ func (sh *Shell) fail(err error, once bool, line int, name string) error {
 			se.File, se.Line = name, se.Line+line-1
 		} else if name != "" {
 			err = fmt.Errorf("%s line %d: %w", name, line, err)
-		} else if sh.o.SQL == "" {
+		} else if len(sh.o.SQL) == 0 {
 			err = fmt.Errorf("line %d: %w", line, err)
 		}
 	}

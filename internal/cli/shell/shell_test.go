@@ -189,7 +189,7 @@ func TestCancelledStatementEnds(t *testing.T) {
 	db := openDB(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	w := writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil })
-	err := Run(ctx, Options{DB: db, SQL: "select 1;\nwith recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c;", Out: w, Err: w})
+	err := Run(ctx, Options{DB: db, SQL: []string{"select 1", "with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c"}, Out: w, Err: w})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
@@ -201,7 +201,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestControlCharactersDoNotReachATerminal(t *testing.T) {
 	var out bytes.Buffer
-	err := Run(t.Context(), Options{DB: openDB(t), SQL: "select char(27) || '[31m' || char(155) || x'ff' as \"a\x1b\";", Mode: "list", Headers: "on", Interactive: true, Out: &out, Err: &out})
+	err := Run(t.Context(), Options{DB: openDB(t), SQL: []string{"select char(27) || '[31m' || char(155) || x'ff' as \"a\x1b\";"}, Mode: "list", Headers: "on", Interactive: true, Out: &out, Err: &out})
 	if want := "a^[\n^[[31m\\u009b\ufffd\n"; err != nil || out.String() != want {
 		t.Errorf("printed %q, %v, not %q", out.String(), err, want)
 	}
