@@ -1,0 +1,36 @@
+# make            build bin/hako
+# make run        build it and show it at work on real data
+# make test       everything that CI checks
+# make test-long  the long forms of the tests (about an hour)
+# make bench      measure against SQLite on a plain file
+# make deps       write dependencies.txt anew after go.mod has changed
+
+export PATH := $(PATH):/usr/local/go/bin
+GO := CGO_ENABLED=0 go
+VERSION := $(shell git describe --always --dirty 2>/dev/null)
+BUILD := -buildvcs=false -ldflags '-s -w -X github.com/hako-run/hako/internal/cli.revision=$(VERSION)'
+
+.PHONY: all run test test-long bench deps clean bin/hako
+
+all: bin/hako
+
+bin/hako:
+	@$(GO) build $(BUILD) -o $@ ./cmd/hako
+
+run: bin/hako
+	@examples/packages/run.sh
+
+test:
+	@scripts/test.sh
+
+test-long:
+	@scripts/test.sh -long
+
+bench:
+	@scripts/bench.sh
+
+deps: bin/hako
+	@go version -m bin/hako | awk '$$1 == "dep" { print $$2, $$3 }' > dependencies.txt
+
+clean:
+	rm -rf bin .hako

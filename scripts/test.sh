@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Checks and tests the whole repository. With -long, the long forms of the
+# tests. Installs what is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+
+long=()
+limit=25m
+if [ "${1:-}" = -long ]; then
+	long=(-long)
+	limit=120m
+fi
+
+step "format, vet, staticcheck"
+unformatted=$(git ls-files -z '*.go' | xargs -0 gofmt -l)
+[ -z "$unformatted" ] || fail "gofmt would change: $unformatted"
+go vet ./...
+(cd bench && go vet ./...)
+GOFLAGS=-mod=mod go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+step "build for every platform"
+for target in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do
+	CGO_ENABLED=0 GOOS=${target%/*} GOARCH=${target#*/} go build -o /dev/null ./cmd/hako
+	say "$target"
+done
+
+step "dependencies"
+make -s bin/hako
+go version -m bin/hako | awk '$1 == "dep" { print $2, $3 }' | diff -u dependencies.txt - ||
+	fail "dependencies.txt is not what is linked: look at the difference, then run make deps"
+while read -r module _; do
+	grep -q "$module" NOTICE || fail "NOTICE does not name $module"
+done <dependencies.txt
+
+step "tests"
+go test -timeout $limit ./cmd/... ./internal/... ./examples/... ./sqlite/diff
+go test -timeout $limit ./pagestore "${long[@]}"
+HAKO_LONG=${long:+1} go test -timeout $limit ./sqlite ./sqlite/vfscore
+
+step "tests under the race detector"
+CGO_ENABLED=1 go test -race -short -timeout $limit ./pagestore ./sqlite ./sqlite/vfscore ./sqlite/diff ./internal/...
+
+step "the tour of make run, without a terminal"
+make -s run </dev/null >/tmp/hako-run.$$ 2>&1 || { cat /tmp/hako-run.$$; fail "make run failed"; }
+rm -f /tmp/hako-run.$$
+
+step "benchmarks run"
+(cd bench && CGO_ENABLED=1 go run . -quick -rounds 1)
+say "all passed"
