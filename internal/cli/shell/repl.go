@@ -47,8 +47,10 @@ func (sh *Shell) repl(ctx context.Context) error {
 		if s.pending() {
 			show = continuation(prompt)
 		}
-		text, err := editor.Prompt(show)
+		text, err := promptUntil(ctx, editor, show)
 		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case errors.Is(err, liner.ErrPromptAborted): // Ctrl-C drops what was typed
 			s.reset()
 			typed = nil
@@ -75,6 +77,26 @@ func (sh *Shell) repl(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// promptUntil reads a line unless ctx ends. The editor cannot be interrupted,
+// and is of no more use then.
+func promptUntil(ctx context.Context, editor *liner.State, prompt string) (string, error) {
+	type line struct {
+		text string
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() {
+		text, err := editor.Prompt(prompt)
+		read <- line{text, err}
+	}()
+	select {
+	case l := <-read:
+		return l.text, l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
 	}
 }
 
