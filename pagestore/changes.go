@@ -1,43 +1,59 @@
 package pagestore
 
-// A changeRing keeps the page sets of the newest commits in memory, so that
+import "slices"
+
+// A changeRing keeps the page lists of the newest commits in memory, so that
 // validating optimistic commits seldom reads them from the store. The
-// database's mu guards it.
+// database's mu guards it. The zero value is empty and takes no memory.
 type changeRing struct {
-	sets [256]struct {
-		v     Version
-		pages *PageSet
+	lists []changeList
+}
+
+type changeList struct {
+	v     Version
+	pages []uint32 // ascending
+}
+
+const (
+	changesKept    = 256  // commits
+	changesMaxList = 1024 // pages of a commit that is worth keeping
+)
+
+func (r *changeRing) add(v Version, pages []uint32) {
+	if len(pages) > changesMaxList {
+		return
 	}
-}
-
-func (r *changeRing) add(v Version, p *PageSet) {
-	e := &r.sets[v%Version(len(r.sets))]
-	e.v, e.pages = v, p
-}
-
-func (r *changeRing) get(v Version) *PageSet {
-	if e := &r.sets[v%Version(len(r.sets))]; e.v == v {
-		return e.pages
+	if r.lists == nil {
+		r.lists = make([]changeList, changesKept)
 	}
-	return nil
+	r.lists[v%changesKept] = changeList{v, pages}
 }
 
-// changed returns the pages that a commit changed.
-func (d *Database) changed(v Version) (*PageSet, error) {
+func (r *changeRing) get(v Version) ([]uint32, bool) {
+	if len(r.lists) == 0 {
+		return nil, false
+	}
+	e := r.lists[v%changesKept]
+	return e.pages, e.v == v && v > 0
+}
+
+// changed returns the pages that a commit changed, ascending.
+func (d *Database) changed(v Version) ([]uint32, error) {
 	d.mu.Lock()
-	p := d.changes.get(v)
+	pages, ok := d.changes.get(v)
 	d.mu.Unlock()
-	if p != nil {
-		return p, nil
+	if ok {
+		return pages, nil
 	}
 	r, err := d.commitRecord(v)
 	if err != nil {
 		return nil, err
 	}
-	if p, err = r.pages(); err != nil {
+	set, err := r.pages()
+	if err != nil {
 		return nil, &DamageError{Database: d.displayName(), Version: v, Detail: "commit record", Err: err}
 	}
-	return p, nil
+	return slices.Collect(set.All()), nil
 }
 
 // changedBetween adds to p the pages that commits after version a and up to b

@@ -53,7 +53,7 @@ func (s *Store) Commit(ctx context.Context, txs ...*Tx) ([]Commit, error) {
 		t.d.commitMu.Lock()
 		defer t.d.commitMu.Unlock()
 	}
-	c := committer{s: s, batch: s.db.NewBatchWithSize(16 << 10)}
+	c := committer{s: s, batch: s.db.NewBatch()}
 	defer func() { s.closeBatch(c.batch) }()
 	defer c.r.close()
 	c.r.s = s
@@ -103,10 +103,10 @@ type part struct {
 	tx     *Tx
 	head   *Commit
 	rec    commitRecord
-	pages  PageSet
+	pages  []uint32 // changed ones, ascending
 	hashes []PageHash
 	depths []uint8
-	staged PageSet // pages in the current batch that are not yet in a list
+	staged int // how many of pages are in lists already
 }
 
 // add puts the pages of one transaction into the batch.
@@ -132,7 +132,7 @@ func (c *committer) add(ctx context.Context, t *Tx) error {
 	d.pending.Store(uint64(p.rec.Version))
 	c.parts = append(c.parts, p)
 	data, base := make([]byte, t.pageSize), make([]byte, t.pageSize)
-	for n := range written.All() {
+	for _, n := range written {
 		if err := c.page(p, n, data, base); err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (c *committer) add(ctx context.Context, t *Tx) error {
 			}
 		}
 	}
-	p.rec.Changed = uint32(p.pages.Len())
+	p.rec.Changed = uint32(len(p.pages))
 	if p.rec.Changed == 0 && count == head.PageCount && !t.rewrite {
 		d.pending.Store(uint64(head.Version))
 		c.parts = c.parts[:len(c.parts)-1]
@@ -155,7 +155,7 @@ func (c *committer) add(ctx context.Context, t *Tx) error {
 
 // validate refuses a transaction whose snapshot is no longer good and returns
 // the page count after it.
-func (t *Tx) validate(head *Commit, written *PageSet) (uint32, error) {
+func (t *Tx) validate(head *Commit, written []uint32) (uint32, error) {
 	base := t.base.c
 	if base.Version == head.Version {
 		return t.count, nil
@@ -169,14 +169,14 @@ func (t *Tx) validate(head *Commit, written *PageSet) (uint32, error) {
 		if err != nil {
 			return 0, err
 		}
-		for n := range changed.All() {
-			if t.reads.Contains(n) || written.Contains(n) || n > t.shrunk && n <= base.PageCount {
+		for _, n := range changed {
+			if t.reads.Contains(n) || contains(written, n) || n > t.shrunk && n <= base.PageCount {
 				conflict.Pages = append(conflict.Pages, n)
 			}
 		}
 	}
 	for n := uint64(head.PageCount) + 1; n <= uint64(base.PageCount); n++ { // cut off since
-		if p := uint32(n); t.reads.Contains(p) || written.Contains(p) {
+		if p := uint32(n); t.reads.Contains(p) || contains(written, p) {
 			conflict.Pages = append(conflict.Pages, p)
 		}
 	}
@@ -191,6 +191,11 @@ func (t *Tx) validate(head *Commit, written *PageSet) (uint32, error) {
 		return head.PageCount, nil
 	}
 	return t.count, nil
+}
+
+func contains(sorted []uint32, n uint32) bool {
+	_, ok := slices.BinarySearch(sorted, n)
+	return ok
 }
 
 // page puts one page's record into the batch, unless it equals what is there.
@@ -230,10 +235,9 @@ func (c *committer) page(p *part, n uint32, data, base []byte) error {
 		return err
 	}
 	p.rec.Stored += int64(len(c.buf))
-	p.pages.Add(n)
+	p.pages = append(p.pages, n)
 	p.hashes = append(p.hashes, h)
 	p.depths = append(p.depths, depth)
-	p.staged.Add(n)
 	return nil
 }
 
@@ -241,11 +245,11 @@ func (c *committer) page(p *part, n uint32, data, base []byte) error {
 // that let recovery remove it.
 func (c *committer) stage() error {
 	for _, p := range c.parts {
-		if p.staged.Len() == 0 {
+		if p.staged == len(p.pages) {
 			continue
 		}
-		c.batch.Set(stagedKey(p.tx.d.id, p.rec.Version, c.seq), appendRuns(nil, p.staged.All()), nil)
-		p.staged = PageSet{}
+		c.batch.Set(stagedKey(p.tx.d.id, p.rec.Version, c.seq), appendRuns(nil, slices.Values(p.pages[p.staged:])), nil)
+		p.staged = len(p.pages)
 	}
 	c.seq++
 	for _, p := range c.parts {
@@ -267,12 +271,10 @@ func (c *committer) finish() error {
 	for _, p := range c.parts {
 		d, r := p.tx.d, &p.rec
 		r.Time = time.Unix(0, now).UTC()
-		r.setPages(p.pages.All())
+		r.setPages(slices.Values(p.pages))
 		ch := newChain(&r.Commit)
-		i := 0
-		for n := range p.pages.All() {
+		for i, n := range p.pages {
 			ch.page(n, p.hashes[i])
-			i++
 		}
 		r.Hash = ch.sum()
 		c.batch.Set(versionKey(keyCommit, d.id, r.Version), r.encode(), nil)
@@ -287,16 +289,11 @@ func (c *committer) finish() error {
 	for _, p := range c.parts {
 		d := p.tx.d
 		d.dirty = false
-		i := 0
-		for n := range p.pages.All() {
+		for i, n := range p.pages {
 			c.s.cache.commit(cacheKey{d.id, n}, p.rec.Version, p.depths[i], p.tx.pages[n])
-			i++
 		}
 		d.mu.Lock()
-		if p.pages.Len() <= 4096 {
-			pages := p.pages
-			d.changes.add(p.rec.Version, &pages)
-		}
+		d.changes.add(p.rec.Version, p.pages)
 		d.mu.Unlock()
 	}
 	c.s.publish.Lock()

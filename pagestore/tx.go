@@ -201,24 +201,33 @@ func (t *Tx) Truncate(pages uint32) {
 	t.shrunk = min(t.shrunk, pages)
 }
 
-// written returns the pages to store, in order: those written within the
-// page count, and those in holes that growing made.
-func (t *Tx) written() *PageSet {
-	p := &PageSet{}
+// written returns the pages to store, ascending: those written within the page
+// count, and those in holes that growing made.
+func (t *Tx) written() []uint32 {
+	all := make([]uint32, 0, len(t.pages)+len(t.slots))
 	for n := range t.pages {
 		if n <= t.count {
-			p.Add(n)
+			all = append(all, n)
 		}
 	}
 	for n := range t.slots {
-		if n <= t.count {
-			p.Add(n)
+		if _, twice := t.pages[n]; !twice && n <= t.count {
+			all = append(all, n)
 		}
 	}
-	for n := uint64(t.shrunk) + 1; n <= uint64(t.count); n++ {
-		p.Add(uint32(n))
+	slices.Sort(all)
+	if t.count == t.shrunk {
+		return all
 	}
-	return p
+	i, _ := slices.BinarySearch(all, t.shrunk+1)
+	if uint64(len(all)-i) == uint64(t.count)-uint64(t.shrunk) {
+		return all // all that was added was written
+	}
+	all = all[:i]
+	for n := uint64(t.shrunk) + 1; n <= uint64(t.count); n++ {
+		all = append(all, uint32(n))
+	}
+	return all
 }
 
 // Rollback ends the transaction and forgets its writes. It does nothing after
