@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/zeebo/blake3"
@@ -45,10 +46,13 @@ type Commit struct {
 // ascending order.
 type chain struct{ h *blake3.Hasher }
 
+// hashers are kept: a new one takes 10 KB.
+var hashers = sync.Pool{New: func() any { return blake3.New() }}
+
 func newChain(c *Commit) chain {
-	h := blake3.New()
-	var b []byte
-	b = append(b, c.Prev[:]...)
+	h := hashers.Get().(*blake3.Hasher)
+	h.Reset()
+	b := append(make([]byte, 0, 128), c.Prev[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Version))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Time.UnixNano()))
 	b = binary.BigEndian.AppendUint32(b, uint32(c.PageSize))
@@ -68,8 +72,10 @@ func (c chain) page(n uint32, p PageHash) {
 	c.h.Write(b[:])
 }
 
+// sum returns the hash and ends the chain.
 func (c chain) sum() (h Hash) {
 	c.h.Sum(h[:0])
+	hashers.Put(c.h)
 	return h
 }
 

@@ -131,7 +131,9 @@ func (c *committer) add(ctx context.Context, t *Tx) error {
 	p.rec.Commit = Commit{Version: head.Version + 1, PageSize: t.pageSize, PageCount: count, Prev: head.Hash, Meta: t.meta, Note: t.note}
 	d.pending.Store(uint64(p.rec.Version))
 	c.parts = append(c.parts, p)
-	data, base := make([]byte, t.pageSize), make([]byte, t.pageSize)
+	data, base := newPage(t.pageSize), newPage(t.pageSize)
+	defer freePage(data)
+	defer freePage(base)
 	for _, n := range written {
 		if err := c.page(p, n, data, base); err != nil {
 			return err

@@ -372,12 +372,16 @@ func (d *Database) Log(o LogOptions) iter.Seq2[Commit, error] {
 // the same whenever it is asked for.
 func (d *Database) versionAt(t time.Time) (Version, error) {
 	now := d.s.opts.Now()
+	head := d.head.Load()
+	if t.After(now) && t.After(head.Time) {
+		return 0, fmt.Errorf("%s at %s: %w: it is now %s", d.Name(), t.UTC().Format(time.RFC3339Nano), ErrFuture,
+			now.UTC().Format(time.RFC3339))
+	}
+	if t.Year() < 1970 { // which may not fit into nanoseconds
+		return 0, d.tooEarly(t)
+	}
 	ns := t.UnixNano()
-	if head := d.head.Load(); ns >= head.Time.UnixNano() {
-		if t.After(now) && t.After(head.Time) {
-			return 0, fmt.Errorf("%s at %s: %w: it is now %s", d.Name(), t.UTC().Format(time.RFC3339Nano), ErrFuture,
-				now.UTC().Format(time.RFC3339))
-		}
+	if ns >= head.Time.UnixNano() {
 		d.commitMu.Lock()
 		defer d.commitMu.Unlock()
 		d.minTime = max(d.minTime, ns)

@@ -3,6 +3,7 @@ package pagestore
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // TxOptions tune a transaction. The zero value is an optimistic transaction on
@@ -141,7 +142,7 @@ func (t *Tx) WritePage(n uint32, data []byte) error {
 				return err
 			}
 		}
-		p = make([]byte, t.pageSize)
+		p = newPage(t.pageSize)
 		t.pages[n] = p
 		t.bytes += t.pageSize
 	}
@@ -164,6 +165,7 @@ func (t *Tx) spill() error {
 			return err
 		}
 		t.slots[n] = slot
+		freePage(t.pages[n])
 		delete(t.pages, n)
 	}
 	t.bytes = 0
@@ -184,6 +186,7 @@ func (t *Tx) Truncate(pages uint32) {
 	if pages < t.count {
 		for n := range t.pages {
 			if n > pages {
+				freePage(t.pages[n])
 				delete(t.pages, n)
 				t.bytes -= t.pageSize
 			}
@@ -239,6 +242,9 @@ func (t *Tx) end() {
 		return
 	}
 	t.ended = true
+	for _, p := range t.pages {
+		freePage(p)
+	}
 	t.pages, t.slots, t.reads = nil, nil, PageSet{}
 	if t.scratch != nil {
 		t.scratch.Close()
@@ -249,3 +255,16 @@ func (t *Tx) end() {
 	t.d.mu.Unlock()
 	t.base.Close()
 }
+
+// pagePools keep page buffers by size, 512 << i bytes.
+var pagePools [8]sync.Pool
+
+// newPage returns a buffer of any content.
+func newPage(size int) []byte {
+	if p, ok := pagePools[log2(size)-9].Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, size)
+}
+
+func freePage(p []byte) { pagePools[log2(len(p))-9].Put(&p) }
