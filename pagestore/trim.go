@@ -177,6 +177,15 @@ func (s *Store) compact(ctx context.Context, id uint32) error {
 	return nil
 }
 
+// Compact rewrites the store's files so that they hold nothing superfluous. It
+// happens in the background anyway; this waits for it.
+func (s *Store) Compact(ctx context.Context) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return wrapDamage(s.guard(func() error { return s.db.Compact(ctx, []byte{0}, []byte{0xff}, false) }))
+}
+
 // A sweep removes the records that no kept version needs.
 type sweep struct {
 	d        *Database
