@@ -37,6 +37,14 @@ func (s *Store) Create(name string, o CreateOptions) (*Database, error) {
 // Branch makes a database that begins as the snapshot and shares its pages.
 // It takes the same time however large the database is.
 func (s *Store) Branch(at *Snapshot, name string) (*Database, error) {
+	if at.d.s != s {
+		return nil, fmt.Errorf("branch %s from %s: the snapshot is of another store", name, at)
+	}
+	at, err := at.Clone() // which holds the version until the branch does
+	if err != nil {
+		return nil, fmt.Errorf("branch %s: %w", name, err)
+	}
+	defer at.Close()
 	p := at.d
 	rec := dbRecord{name: name, pageSize: at.c.PageSize, parent: point{p.id, at.c.Version}, depth: p.depth + 1}
 	if at.c.Version == 0 && p.parent.id != 0 { // version 0 of a branch is what that one began from
@@ -56,9 +64,10 @@ func (s *Store) Branch(at *Snapshot, name string) (*Database, error) {
 }
 
 func (s *Store) create(rec *dbRecord, zero *Commit) (*Database, error) {
-	if err := s.check(); err != nil {
+	if err := s.begin(); err != nil {
 		return nil, err
 	}
+	defer s.done()
 	if err := CheckName(rec.name); err != nil {
 		return nil, err
 	}
@@ -108,6 +117,10 @@ func (s *Store) Rename(old, name string) error {
 	if err := CheckName(name); err != nil {
 		return fmt.Errorf("rename %s: %w", old, err)
 	}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.done()
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	d, err := s.Database(old)
@@ -140,6 +153,10 @@ func (s *Store) Rename(old, name string) error {
 // and what they share with it stays; so do snapshots that are open. Writers
 // get ErrDeleted.
 func (s *Store) Delete(name string) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.done()
 	s.catalog.Lock()
 	d, err := s.Database(name)
 	if err != nil {
@@ -155,7 +172,7 @@ func (s *Store) Delete(name string) error {
 	b.Delete(nameKey(name), nil)
 	b.Set(dbKey(keyDB, d.id), rec.encode(), nil)
 	b.Set(dbKey(keyDeleted, d.id), nil, nil)
-	if err = s.apply(b, pebble.Sync); err == nil {
+	if err = s.free(b, pebble.Sync); err == nil {
 		d.rec = rec
 	}
 	d.mu.Unlock()
@@ -194,7 +211,7 @@ func (s *Store) purgeIfFree(d *Database) error {
 		if d.parent.id != 0 {
 			b.Delete(branchKey(d.parent.id, d.parent.v, d.id), nil)
 		}
-		err = s.apply(b, pebble.Sync)
+		err = s.free(b, pebble.Sync)
 		s.closeBatch(b)
 		if err == nil {
 			d.purged = true
@@ -271,9 +288,10 @@ type Tag struct {
 
 // Tags returns the tags in the order of their names.
 func (d *Database) Tags() ([]Tag, error) {
-	if err := d.s.check(); err != nil {
+	if err := d.s.begin(); err != nil {
 		return nil, err
 	}
+	defer d.s.done()
 	it, err := d.s.newIter(dbKey(keyTag, d.id), dbEnd(keyTag, d.id))
 	if err != nil {
 		return nil, err
@@ -327,6 +345,10 @@ func (d *Database) unknownTag(tag string) error {
 
 // Tag names version v. A tag that exists is not moved: ErrExists.
 func (d *Database) Tag(v Version, tag string) error {
+	if err := d.s.begin(); err != nil {
+		return err
+	}
+	defer d.s.done()
 	if err := d.usable(); err != nil {
 		return err
 	}
@@ -355,6 +377,10 @@ func (d *Database) Tag(v Version, tag string) error {
 
 // Untag removes a tag, or fails with ErrUnknownTag.
 func (d *Database) Untag(tag string) error {
+	if err := d.s.begin(); err != nil {
+		return err
+	}
+	defer d.s.done()
 	if err := d.usable(); err != nil {
 		return err
 	}
@@ -366,5 +392,5 @@ func (d *Database) Untag(tag string) error {
 	b := d.s.db.NewBatch()
 	defer d.s.closeBatch(b)
 	b.Delete(tagKey(d.id, tag), nil)
-	return d.s.apply(b, pebble.Sync)
+	return d.s.free(b, pebble.Sync)
 }

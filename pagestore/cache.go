@@ -191,8 +191,9 @@ func (c *cache) commit(k cacheKey, v Version, depth uint8, data []byte) {
 	}
 	if h, ok := s.m[k]; ok {
 		for ; h != noSlot; h = s.slot(h).next {
-			if sl := s.slot(h); sl.to >= v {
+			if sl := s.slot(h); sl.to >= v { // no other entry can be valid still
 				sl.to = v - 1
+				break
 			}
 		}
 	}

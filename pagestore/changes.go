@@ -1,7 +1,5 @@
 package pagestore
 
-import "slices"
-
 // A changeRing keeps the page lists of the newest commits in memory, so that
 // validating optimistic commits seldom reads them from the store. The
 // database's mu guards it. The zero value is empty and takes no memory.
@@ -37,23 +35,29 @@ func (r *changeRing) get(v Version) ([]uint32, bool) {
 	return e.pages, e.v == v && v > 0
 }
 
-// changed returns the pages that a commit changed, ascending.
-func (d *Database) changed(v Version) ([]uint32, error) {
-	d.mu.Lock()
-	pages, ok := d.changes.get(v)
-	d.mu.Unlock()
-	if ok {
-		return pages, nil
+// eachChanged calls f with the pages that the commits after version a and up
+// to the head, b, changed: those of one commit ascending, some more than once.
+func (d *Database) eachChanged(a, b Version, f func(page uint32)) error {
+	for v := a + 1; v <= b; v++ {
+		d.mu.Lock()
+		pages, ok := d.changes.get(v)
+		d.mu.Unlock()
+		if !ok {
+			// Some of these versions may have been trimmed.
+			var set PageSet
+			if err := d.changedBetween(&set, v-1, b); err != nil {
+				return err
+			}
+			for n := range set.All() {
+				f(n)
+			}
+			return nil
+		}
+		for _, n := range pages {
+			f(n)
+		}
 	}
-	r, err := d.commitRecord(v)
-	if err != nil {
-		return nil, err
-	}
-	set, err := r.pages()
-	if err != nil {
-		return nil, &DamageError{Database: d.displayName(), Version: v, Detail: "commit record", Err: err}
-	}
-	return slices.Collect(set.All()), nil
+	return nil
 }
 
 // changedBetween adds to p the pages that commits after version a and up to b
@@ -93,7 +97,11 @@ func (d *Database) changedBetween(p *PageSet, a, b Version) error {
 // may differ.
 func (s *Store) ChangedPages(a, b *Snapshot) (*PageSet, bool, error) {
 	p := &PageSet{}
-	if a.c.PageSize != b.c.PageSize {
+	if err := s.begin(); err != nil {
+		return nil, false, err
+	}
+	defer s.done()
+	if a.c.PageSize != b.c.PageSize || a.d.s != s || b.d.s != s {
 		return p, false, nil
 	}
 	pa, pb := point{a.d.id, a.c.Version}, point{b.d.id, b.c.Version}

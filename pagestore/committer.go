@@ -27,12 +27,19 @@ const stageBytes = 4 << 20
 // The transactions are ended if Commit succeeds; else they stay open for
 // Rollback.
 func (s *Store) Commit(ctx context.Context, txs ...*Tx) ([]Commit, error) {
-	if err := s.check(); err != nil {
+	if err := s.begin(); err != nil {
 		return nil, err
 	}
+	defer s.done()
 	order := slices.Clone(txs)
 	slices.SortFunc(order, func(a, b *Tx) int { return int(int64(a.d.id) - int64(b.d.id)) })
 	for i, t := range order {
+		if t.d.s != s {
+			return nil, fmt.Errorf("commit to %s: the transaction is of another store", t.d.Name())
+		}
+		if t.writer != nil && t.writer.closed.Load() {
+			return nil, fmt.Errorf("commit to %s: writer lock: %w", t.d.Name(), ErrClosed)
+		}
 		if t.ended {
 			return nil, fmt.Errorf("commit to %s: transaction: %w", t.d.Name(), ErrClosed)
 		}
@@ -166,23 +173,20 @@ func (t *Tx) validate(head *Commit, written []uint32) (uint32, error) {
 	if t.writer != nil || t.rewrite {
 		return 0, conflict
 	}
-	for v := base.Version + 1; v <= head.Version; v++ {
-		changed, err := t.d.changed(v)
-		if err != nil {
-			return 0, err
+	err := t.d.eachChanged(base.Version, head.Version, func(n uint32) {
+		if t.reads.Contains(n) || contains(written, n) || n > t.shrunk && n <= base.PageCount {
+			conflict.Pages = append(conflict.Pages, n)
 		}
-		for _, n := range changed {
-			if t.reads.Contains(n) || contains(written, n) || n > t.shrunk && n <= base.PageCount {
-				conflict.Pages = append(conflict.Pages, n)
-			}
-		}
+	})
+	if err != nil {
+		return 0, err
 	}
 	for n := uint64(head.PageCount) + 1; n <= uint64(base.PageCount); n++ { // cut off since
 		if p := uint32(n); t.reads.Contains(p) || contains(written, p) {
 			conflict.Pages = append(conflict.Pages, p)
 		}
 	}
-	resized := t.count != base.PageCount && head.PageCount != base.PageCount
+	resized := (t.count != base.PageCount || t.shrunk != base.PageCount) && head.PageCount != base.PageCount
 	if len(conflict.Pages) > 0 || resized || head.PageSize != base.PageSize {
 		slices.Sort(conflict.Pages)
 		conflict.Pages = slices.Compact(conflict.Pages)
@@ -358,7 +362,7 @@ func (s *Store) dropStaged(d *Database) error {
 		}
 		b.Delete(k, nil)
 		if b.Len() >= stageBytes {
-			if err := s.apply(b, pebble.NoSync); err != nil {
+			if err := s.free(b, pebble.NoSync); err != nil {
 				return err
 			}
 			b.Reset()
@@ -367,5 +371,5 @@ func (s *Store) dropStaged(d *Database) error {
 	if err := it.Error(); err != nil {
 		return wrapDamage(err)
 	}
-	return s.apply(b, pebble.Sync)
+	return s.free(b, pebble.Sync)
 }

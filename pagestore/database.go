@@ -72,9 +72,10 @@ type Info struct {
 
 // Info describes the database.
 func (d *Database) Info() (Info, error) {
-	if err := d.s.check(); err != nil {
+	if err := d.s.begin(); err != nil {
 		return Info{}, err
 	}
+	defer d.s.done()
 	d.mu.Lock()
 	rec := d.rec
 	d.mu.Unlock()
@@ -106,9 +107,8 @@ func (d *Database) displayName() string {
 	return d.rec.name
 }
 
+// inUse tells what of the database is open; d.mu is held.
 func (d *Database) inUse() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	n := 0
 	for _, c := range d.pins {
 		n += c
@@ -180,20 +180,37 @@ func (s *Store) lastCommit(rec *dbRecord) (*Commit, error) {
 
 // Database returns the database of that name, or an UnknownDatabaseError.
 func (s *Store) Database(name string) (*Database, error) {
-	if err := s.check(); err != nil {
+	if err := s.begin(); err != nil {
 		return nil, err
 	}
+	defer s.done()
+	for {
+		b, err := s.get(nameKey(name))
+		if errors.Is(err, pebble.ErrNotFound) {
+			return nil, &UnknownDatabaseError{Name: name, Nearest: s.nearest(name)}
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(b) != idLen {
+			return nil, &DamageError{Database: name, Detail: "its name record is malformed"}
+		}
+		id := binary.BigEndian.Uint32(b)
+		d, err := s.load(id)
+		if err == nil || s.named(name, id) {
+			return d, err
+		} // else it was deleted or renamed between the two look-ups
+	}
+}
+
+// named reports whether the database with that id still has the name, or that
+// cannot be told.
+func (s *Store) named(name string, id uint32) bool {
 	b, err := s.get(nameKey(name))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, &UnknownDatabaseError{Name: name, Nearest: s.nearest(name)}
+		return false
 	}
-	if err != nil {
-		return nil, err
-	}
-	if len(b) != idLen {
-		return nil, &DamageError{Database: name, Detail: "its name record is malformed"}
-	}
-	return s.load(binary.BigEndian.Uint32(b))
+	return err != nil || len(b) != idLen || binary.BigEndian.Uint32(b) == id
 }
 
 // eachName calls f with all names in order.
@@ -220,20 +237,22 @@ func (s *Store) eachName(f func(name string, id uint32) error) error {
 
 // Databases describes all databases, by name.
 func (s *Store) Databases() ([]Info, error) {
-	if err := s.check(); err != nil {
+	if err := s.begin(); err != nil {
 		return nil, err
 	}
+	defer s.done()
 	var all []Info
-	err := s.eachName(func(_ string, id uint32) error {
+	err := s.eachName(func(name string, id uint32) error {
 		d, err := s.load(id)
-		if err != nil {
+		if err == nil {
+			var i Info
+			if i, err = d.Info(); err == nil {
+				all = append(all, i)
+			}
+		}
+		if err != nil && s.named(name, id) {
 			return err
 		}
-		i, err := d.Info()
-		if err != nil {
-			return err
-		}
-		all = append(all, i)
 		return nil
 	})
 	return all, err
@@ -241,9 +260,10 @@ func (s *Store) Databases() ([]Info, error) {
 
 // Names returns the names of all databases, in order.
 func (s *Store) Names() ([]string, error) {
-	if err := s.check(); err != nil {
+	if err := s.begin(); err != nil {
 		return nil, err
 	}
+	defer s.done()
 	var all []string
 	err := s.eachName(func(name string, _ uint32) error {
 		all = append(all, name)
@@ -308,63 +328,76 @@ type LogOptions struct {
 // among them in a branch, where it is the snapshot that the branch began from.
 func (d *Database) Log(o LogOptions) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
-		if err := d.s.check(); err != nil {
-			yield(Commit{}, err)
-			return
-		}
 		from := d.head.Load().Version
 		if o.From > 0 {
 			from = min(from, o.From)
 		}
-		d.mu.Lock()
-		horizon, branch := d.rec.horizon, d.rec.parent.id != 0
-		d.mu.Unlock()
-		protected, err := d.protected(horizon)
-		if err != nil {
-			yield(Commit{}, err)
-			return
-		}
-		it, err := d.s.newIter(dbKey(keyCommit, d.id), versionKey(keyCommit, d.id, from+1))
-		if err != nil {
-			yield(Commit{}, err)
-			return
-		}
-		defer it.Close()
-		n := 0
-		for ok := it.Last(); ok; ok = it.Prev() {
-			v := keyVersion(it.Key())
-			if v == 0 && !branch {
-				break
+		for n := 0; ; { // in pieces, so that nothing is held while the caller works
+			piece := 256
+			if o.Limit > 0 {
+				piece = min(piece, o.Limit-n)
 			}
-			if v < horizon {
-				if _, keep := slices.BinarySearch(protected, v); !keep {
-					continue
+			commits, more, err := d.logPiece(from, piece)
+			for _, c := range commits {
+				if c.Time.Before(o.Since) || !yield(c, nil) {
+					return
 				}
 			}
-			b, err := it.ValueAndErr()
 			if err != nil {
-				yield(Commit{}, wrapDamage(err))
+				yield(Commit{}, err)
 				return
 			}
-			r, err := decodeCommit(v, b)
-			if err != nil {
-				yield(Commit{}, &DamageError{Database: d.Name(), Version: v, Detail: "commit record", Err: err})
+			if n += len(commits); !more || o.Limit > 0 && n >= o.Limit {
 				return
 			}
-			if r.Time.Before(o.Since) {
-				return
-			}
-			if !yield(r.Commit, nil) {
-				return
-			}
-			if n++; o.Limit > 0 && n >= o.Limit {
-				return
-			}
-		}
-		if err := it.Error(); err != nil {
-			yield(Commit{}, wrapDamage(err))
+			from = commits[len(commits)-1].Version - 1
 		}
 	}
+}
+
+// logPiece returns up to n commits, newest first, from a version down, and
+// whether there are more.
+func (d *Database) logPiece(from Version, n int) (commits []Commit, more bool, err error) {
+	if err := d.s.begin(); err != nil {
+		return nil, false, err
+	}
+	defer d.s.done()
+	d.mu.Lock()
+	horizon, branch := d.rec.horizon, d.rec.parent.id != 0
+	protected, err := d.protectedLocked(horizon)
+	d.mu.Unlock()
+	if err != nil {
+		return nil, false, err
+	}
+	it, err := d.s.newIter(dbKey(keyCommit, d.id), versionKey(keyCommit, d.id, from+1))
+	if err != nil {
+		return nil, false, err
+	}
+	defer it.Close()
+	for ok := it.Last(); ok; ok = it.Prev() {
+		v := keyVersion(it.Key())
+		if v == 0 && !branch {
+			break
+		}
+		if v < horizon {
+			if _, keep := slices.BinarySearch(protected, v); !keep {
+				continue
+			}
+		}
+		b, err := it.ValueAndErr()
+		if err != nil {
+			return commits, false, wrapDamage(err)
+		}
+		r, err := decodeCommit(v, b)
+		if err != nil {
+			return commits, false, &DamageError{Database: d.displayName(), Version: v, Detail: "commit record", Err: err}
+		}
+		commits = append(commits, r.Commit)
+		if len(commits) == n {
+			return commits, v > 0, nil
+		}
+	}
+	return commits, false, wrapDamage(it.Error())
 }
 
 // versionAt returns the newest version that was committed at or before t. It
@@ -459,12 +492,15 @@ func (d *Database) tooEarly(t time.Time) error {
 func (d *Database) update(change func(*dbRecord)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.purged { // its record must not come back
+		return ErrDeleted
+	}
 	rec := d.rec
 	change(&rec)
 	b := d.s.db.NewBatch()
 	defer d.s.closeBatch(b)
 	b.Set(dbKey(keyDB, d.id), rec.encode(), nil)
-	if err := d.s.apply(b, pebble.Sync); err != nil {
+	if err := d.s.free(b, pebble.Sync); err != nil {
 		return err
 	}
 	d.rec = rec
@@ -473,7 +509,11 @@ func (d *Database) update(change func(*dbRecord)) error {
 
 // SetRetention changes how much history trimming leaves.
 func (d *Database) SetRetention(r Retention) error {
-	if err := d.s.check(); err != nil {
+	if err := d.s.begin(); err != nil {
+		return err
+	}
+	defer d.s.done()
+	if err := d.usable(); err != nil {
 		return err
 	}
 	return d.update(func(rec *dbRecord) { rec.retain = r })

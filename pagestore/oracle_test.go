@@ -355,7 +355,7 @@ func (m *model) step() {
 		m.must(err)
 		w, err := m.db(d).TryWriter()
 		m.must(err)
-		c, err := m.db(d).Restore(ctx, w, sn, TxOptions{}, nil)
+		c, err := m.db(d).Restore(ctx, w, sn, nil)
 		m.must(err)
 		w.Close()
 		sn.Close()

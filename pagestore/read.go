@@ -21,6 +21,7 @@ type pagePlace struct {
 // belongs to one goroutine at a time.
 type pageReader struct {
 	s      *Store
+	from   *pebble.Snapshot // what to read; nil: the newest state
 	it     *pebble.Iterator
 	opened time.Time
 	key    []byte
@@ -39,7 +40,7 @@ func (r *pageReader) close() error {
 // fresh makes the iterator one that sees everything committed by now.
 func (r *pageReader) fresh() error {
 	r.close()
-	it, err := r.s.newIter([]byte{keyPage}, []byte{keyPage + 1})
+	it, err := r.s.newIterFrom(r.from, []byte{keyPage}, []byte{keyPage + 1})
 	if err != nil {
 		return err
 	}

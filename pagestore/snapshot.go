@@ -19,13 +19,10 @@ type Snapshot struct {
 
 // HeadSnapshot opens the newest version.
 func (d *Database) HeadSnapshot() (*Snapshot, error) {
-	if err := d.s.check(); err != nil {
-		return nil, err
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.purged {
-		return nil, fmt.Errorf("%s: %w", d.rec.name, ErrDeleted)
+	if err := d.openable(); err != nil {
+		return nil, err
 	}
 	c := d.head.Load()
 	d.pins[c.Version]++
@@ -34,9 +31,10 @@ func (d *Database) HeadSnapshot() (*Snapshot, error) {
 
 // Snapshot opens version v, or fails with a VersionError.
 func (d *Database) Snapshot(v Version) (*Snapshot, error) {
-	if err := d.s.check(); err != nil {
+	if err := d.s.begin(); err != nil {
 		return nil, err
 	}
+	defer d.s.done()
 	if err := d.pin(v); err != nil {
 		return nil, err
 	}
@@ -48,18 +46,30 @@ func (d *Database) Snapshot(v Version) (*Snapshot, error) {
 	return &Snapshot{d: d, c: c}, nil
 }
 
+// openable returns why no snapshot can be opened, if none can; d.mu is held.
+// Those of a deleted database that are open already go on.
+func (d *Database) openable() error {
+	if err := d.s.check(); err != nil {
+		return err
+	}
+	if d.rec.deleted {
+		return fmt.Errorf("%s: %w", d.rec.name, ErrDeleted)
+	}
+	return nil
+}
+
 // pin protects version v from trimming if it can be read.
 func (d *Database) pin(v Version) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.purged {
-		return fmt.Errorf("%s: %w", d.rec.name, ErrDeleted)
+	if err := d.openable(); err != nil {
+		return err
 	}
 	head := d.head.Load().Version
 	if v > head {
 		return &VersionError{Database: d.rec.name, Version: v, Head: head}
 	}
-	if v < d.rec.horizon && d.pins[v] == 0 && v != head {
+	if v < d.rec.horizon && d.pins[v] == 0 {
 		kept, err := d.protectedLocked(d.rec.horizon)
 		if err != nil {
 			return err
@@ -83,7 +93,8 @@ func (d *Database) unpin(v Version) {
 	}
 	purge := d.rec.deleted && !d.purged && len(d.pins) == 0
 	d.mu.Unlock()
-	if purge && !d.s.closed.Load() {
+	if purge && d.s.begin() == nil {
+		defer d.s.done()
 		if err := d.s.purgeIfFree(d); err != nil {
 			d.s.log.Error("store: remove a deleted database", "id", d.id, "error", err)
 		}
@@ -137,6 +148,10 @@ func (s *Store) Snapshots(refs ...Ref) (snaps []*Snapshot, err error) {
 			snaps = nil
 		}
 	}()
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	defer s.done()
 	now := s.opts.Now()
 	snaps = make([]*Snapshot, len(refs))
 	var heads []int

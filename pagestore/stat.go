@@ -21,9 +21,10 @@ type Stat struct {
 
 // Stat counts what the database stores. It reads all of its records' headers.
 func (d *Database) Stat() (Stat, error) {
-	if err := d.s.check(); err != nil {
+	if err := d.s.begin(); err != nil {
 		return Stat{}, err
 	}
+	defer d.s.done()
 	head := d.Head()
 	st := Stat{HeadBytes: int64(head.PageCount) * int64(head.PageSize)}
 	var err error
@@ -90,9 +91,10 @@ type StoreStat struct {
 
 // Stat counts databases and bytes.
 func (s *Store) Stat() (StoreStat, error) {
-	if err := s.check(); err != nil {
+	if err := s.begin(); err != nil {
 		return StoreStat{}, err
 	}
+	defer s.done()
 	n, err := s.count([]byte{keyName}, []byte{keyName + 1})
 	if err != nil {
 		return StoreStat{}, err

@@ -51,6 +51,10 @@ type Store struct {
 	closed  atomic.Bool
 	space   spaceGuard
 	trimmer trimmer
+	ops     inflight
+	closing sync.Mutex      // held by Close
+	ctx     context.Context // ends when the store is closed
+	cancel  context.CancelFunc
 
 	catalog sync.Mutex // held while names, branches and deletions change
 	nextID  uint32     // guarded by catalog
@@ -93,6 +97,7 @@ func Open(dir string, o Options) (_ *Store, err error) {
 		o.Command = filepath.Base(os.Args[0])
 	}
 	s := &Store{dir: dir, opts: o, fs: o.FS, log: o.Logger, dbs: make(map[uint32]*Database), stopped: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.fs == nil {
 		s.fs = vfs.Default
 		if abs, err := filepath.Abs(dir); err == nil {
@@ -102,6 +107,7 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	}
 	defer func() {
 		if err != nil {
+			s.cancel()
 			err = fmt.Errorf("open store %s: %w", s.dir, wrapDiskFull(err))
 		}
 	}()
@@ -114,6 +120,9 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	}
 	defer func() {
 		if err != nil {
+			if s.fatal.Load() != nil {
+				s.guarded.settle()
+			}
 			s.release()
 		}
 	}()
@@ -207,6 +216,9 @@ func (s *Store) openPebble() (*pebble.DB, error) {
 func (s *Store) recover() error {
 	b, err := s.get(metaKey("store"))
 	if errors.Is(err, pebble.ErrNotFound) {
+		if err := s.empty(); err != nil {
+			return err
+		}
 		s.nextID = 1
 		b := s.db.NewBatch()
 		defer s.closeBatch(b)
@@ -233,42 +245,26 @@ func (s *Store) recover() error {
 	return s.purgeDeleted()
 }
 
+// empty returns an error if the store, which lacks its own record, holds
+// anything else: numbers given out anew would mix databases up.
+func (s *Store) empty() error {
+	it, err := s.newIter(nil, nil)
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	if it.First() {
+		return &DamageError{Detail: "the store's own record is missing"}
+	}
+	return wrapDamage(it.Error())
+}
+
 func (s *Store) setNextID(b *pebble.Batch) {
 	b.Set(metaKey("next-id"), binary.BigEndian.AppendUint32(nil, s.nextID), nil)
 }
 
 // Dir returns the store's directory.
 func (s *Store) Dir() string { return s.dir }
-
-// Close gives the store up. It fails, and the store stays open, while
-// transactions, snapshots or writer locks are open.
-func (s *Store) Close() error {
-	if s.closed.Load() {
-		return nil
-	}
-	s.trimmer.stop()
-	s.catalog.Lock()
-	defer s.catalog.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fatal.Load() == nil {
-		for _, d := range s.dbs {
-			if what := d.inUse(); what != "" {
-				s.trimmer.start(s, s.opts.TrimInterval)
-				return fmt.Errorf("close store %s: database %s has %s: close them first", s.dir, d.Name(), what)
-			}
-		}
-	}
-	if s.closed.Swap(true) {
-		return nil
-	}
-	var err error
-	if s.fatal.Load() == nil {
-		s.guarded.armed.Store(false)
-		err = s.guard(s.db.Close)
-	} // else Pebble's state is undefined: what is on disk is what the next Open finds
-	return errors.Join(err, s.cache.Close(), s.release())
-}
 
 // check returns why the store cannot be used, if it cannot.
 func (s *Store) check() error {
@@ -282,8 +278,10 @@ func (s *Store) check() error {
 }
 
 // get returns a copy of a key's value, or pebble.ErrNotFound.
-func (s *Store) get(key []byte) ([]byte, error) {
-	v, c, err := s.db.Get(key)
+func (s *Store) get(key []byte) ([]byte, error) { return getFrom(s.db, key) }
+
+func getFrom(r pebble.Reader, key []byte) ([]byte, error) {
+	v, c, err := r.Get(key)
 	if err != nil {
 		return nil, wrapDamage(err)
 	}
@@ -292,20 +290,41 @@ func (s *Store) get(key []byte) ([]byte, error) {
 }
 
 func (s *Store) newIter(lower, upper []byte) (*pebble.Iterator, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	return s.newIterFrom(nil, lower, upper)
+}
+
+// newIterFrom opens an iterator on what Pebble held at a moment, or on the
+// newest state if from is nil.
+func (s *Store) newIterFrom(from *pebble.Snapshot, lower, upper []byte) (it *pebble.Iterator, err error) {
+	o := &pebble.IterOptions{LowerBound: lower, UpperBound: upper}
+	if from != nil {
+		it, err = from.NewIter(o)
+	} else {
+		it, err = s.db.NewIter(o)
+	}
 	return it, wrapDamage(err)
 }
 
 // apply commits a batch. With pebble.Sync it is on disk when apply returns,
 // and so is everything applied before it.
-func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
+func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) error {
+	return s.applyWithin(b, o, maxReserve)
+}
+
+// free is apply for what gives space back in the end: it may use most of what
+// is kept in reserve on a full disk.
+func (s *Store) free(b *pebble.Batch, o *pebble.WriteOptions) error {
+	return s.applyWithin(b, o, maxReserve/8)
+}
+
+func (s *Store) applyWithin(b *pebble.Batch, o *pebble.WriteOptions, reserve int64) error {
 	if err := s.check(); err != nil {
 		return err
 	}
 	if b.Empty() {
 		return nil
 	}
-	if err := s.space.check(s, int64(b.Len())); err != nil {
+	if err := s.space.check(s, int64(b.Len()), reserve); err != nil {
 		return err
 	}
 	return s.guard(func() error { return b.Commit(o) })
@@ -388,7 +407,7 @@ type spaceGuard struct {
 
 const maxReserve = 64 << 20
 
-func (g *spaceGuard) check(s *Store, bytes int64) error {
+func (g *spaceGuard) check(s *Store, bytes, most int64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if now := time.Now(); now.Sub(g.asked) > 100*time.Millisecond {
@@ -400,7 +419,7 @@ func (g *spaceGuard) check(s *Store, bytes int64) error {
 		}
 		g.asked = now
 	}
-	reserve := min(maxReserve, g.total/20)
+	reserve := min(most, g.total/20*most/maxReserve)
 	if g.avail-2*bytes < reserve {
 		return fmt.Errorf("%w: %s has %d MiB left and %d MiB are kept in reserve: free some space, or trim old versions",
 			ErrDiskFull, s.dir, g.avail>>20, reserve>>20)

@@ -479,6 +479,9 @@ func stressSize() (tasks, iterations int) {
 	if *long {
 		return 50, 1000
 	}
+	if testing.Short() {
+		return 50, 15
+	}
 	return 50, 60
 }
 
@@ -512,7 +515,7 @@ func TestStressFaults(t *testing.T) {
 	}
 	faults, stops := int64(0), 0
 	for round := range rounds {
-		rng := rand.New(rand.NewPCG(uint64(round), 7))
+		rng, faulty := rand.New(rand.NewPCG(uint64(round), 7)), rand.New(rand.NewPCG(uint64(round), 8))
 		mem := vfs.NewCrashableMem()
 		probability := []float64{0.0003, 0.003, 0.02}[round%3]
 		kinds := round / 3 % 3
@@ -524,7 +527,7 @@ func TestStressFaults(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if rng.Float64() < probability {
+			if faulty.Float64() < probability {
 				return errorfs.ErrInjected
 			}
 			return nil

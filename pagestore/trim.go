@@ -63,9 +63,15 @@ func (d *Database) protectedLocked(horizon Version) ([]Version, error) {
 		}
 		defer it.Close()
 		for ok := it.First(); ok; ok = it.Next() {
-			if v, n := binary.Uvarint(it.Value()); n > 0 {
-				all = append(all, Version(v))
+			b, err := it.ValueAndErr()
+			if err != nil {
+				return nil, wrapDamage(err)
 			}
+			v, n := binary.Uvarint(b)
+			if n <= 0 { // what it protects cannot be told
+				return nil, &DamageError{Database: d.rec.name, Detail: "tag " + string(it.Key()[1+idLen:]), Err: errRecord}
+			}
+			all = append(all, Version(v))
 		}
 		if err := it.Error(); err != nil {
 			return nil, wrapDamage(err)
@@ -105,9 +111,10 @@ func (d *Database) horizonFor(o TrimOptions) (Version, error) {
 // branches began from and open snapshots stay. It can be cancelled; what is
 // left undone is done by the next Trim.
 func (d *Database) Trim(ctx context.Context, o TrimOptions) (TrimResult, error) {
-	if err := d.s.check(); err != nil {
+	if err := d.s.begin(); err != nil {
 		return TrimResult{}, err
 	}
+	defer d.s.done()
 	horizon, err := d.horizonFor(o)
 	if err != nil {
 		return TrimResult{}, fmt.Errorf("trim: %w", err)
@@ -140,7 +147,7 @@ func (d *Database) trim(ctx context.Context, horizon Version, o TrimOptions) (Tr
 		rec.horizon = horizon
 		b := d.s.db.NewBatch()
 		b.Set(dbKey(keyDB, d.id), rec.encode(), nil)
-		if err = d.s.apply(b, pebble.Sync); err == nil {
+		if err = d.s.free(b, pebble.Sync); err == nil {
 			d.rec = rec
 		}
 		d.s.closeBatch(b)
@@ -169,21 +176,32 @@ func (d *Database) trim(ctx context.Context, horizon Version, o TrimOptions) (Tr
 // compact gives the space of dropped records back to the file system.
 func (s *Store) compact(ctx context.Context, id uint32) error {
 	for _, kind := range []byte{keyPage, keyCommit, keyTime} {
-		err := s.guard(func() error { return s.db.Compact(ctx, dbKey(kind, id), dbEnd(kind, id), false) })
-		if err != nil {
-			return wrapDamage(err)
+		if err := s.compactRange(ctx, dbKey(kind, id), dbEnd(kind, id)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+func (s *Store) compactRange(ctx context.Context, lower, upper []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	err := s.guard(func() error { return s.db.Compact(ctx, lower, upper, false) })
+	if err != nil && s.closed.Load() {
+		return fmt.Errorf("compact: %w", ErrClosed)
+	}
+	return wrapDamage(err)
+}
+
 // Compact rewrites the store's files so that they hold nothing superfluous. It
 // happens in the background anyway; this waits for it.
 func (s *Store) Compact(ctx context.Context) error {
-	if err := s.check(); err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
-	return wrapDamage(s.guard(func() error { return s.db.Compact(ctx, []byte{0}, []byte{0xff}, false) }))
+	defer s.done()
+	return s.compactRange(ctx, []byte{0}, []byte{0xff})
 }
 
 // A sweep removes the records that no kept version needs.
@@ -236,7 +254,11 @@ func (s *sweep) readSizes() error {
 		if !s.keeps(v, v+1) {
 			continue
 		}
-		r, err := decodeCommit(v, it.Value())
+		b, err := it.ValueAndErr()
+		if err != nil {
+			return wrapDamage(err)
+		}
+		r, err := decodeCommit(v, b)
 		if err != nil {
 			return &DamageError{Database: s.d.displayName(), Version: v, Detail: "commit record", Err: err}
 		}
@@ -395,8 +417,15 @@ func (s *sweep) sizedLike(v Version) (*Commit, error) {
 	return s.d.commitAt(next)
 }
 
+// flush applies the batch, unless the database's data were removed meanwhile:
+// nothing of it must come back.
 func (s *sweep) flush() error {
-	if err := s.d.s.apply(s.batch, pebble.NoSync); err != nil {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if s.d.purged {
+		return ErrDeleted
+	}
+	if err := s.d.s.free(s.batch, pebble.NoSync); err != nil {
 		return err
 	}
 	s.batch.Reset()
@@ -422,7 +451,11 @@ func (s *sweep) commits(ctx context.Context) error {
 			}
 			continue
 		}
-		r, err := decodeCommit(v, it.Value())
+		b, err := it.ValueAndErr()
+		if err != nil {
+			return wrapDamage(err)
+		}
+		r, err := decodeCommit(v, b)
 		if err == nil && !keep {
 			err = errors.Join(since.addRuns(r.runs), since.addRuns(r.since))
 		}
@@ -446,7 +479,7 @@ func (s *sweep) commits(ctx context.Context) error {
 		}
 		dropped = true
 		s.res.Versions++
-		s.res.Bytes += int64(len(it.Key()) + len(it.Value()))
+		s.res.Bytes += int64(len(it.Key()) + len(b))
 		if !s.dry {
 			s.batch.Delete(it.Key(), nil)
 			s.batch.Delete(timeKey(s.d.id, r.Time.UnixNano()), nil)
@@ -466,7 +499,7 @@ func (s *sweep) commits(ctx context.Context) error {
 	if s.dry {
 		return nil
 	}
-	return s.d.s.apply(s.batch, pebble.Sync)
+	return s.flush() // trim's record of it syncs
 }
 
 // A trimmer applies the databases' retention in the background. The Store owns
@@ -511,14 +544,11 @@ func (t *trimmer) stop() {
 
 // TrimAll applies every database's retention.
 func (s *Store) TrimAll(ctx context.Context) error {
-	if err := s.check(); err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
-	type entry struct {
-		id  uint32
-		rec *dbRecord
-	}
-	var due []entry
+	defer s.done()
+	var due []uint32
 	err := s.eachName(func(_ string, id uint32) error {
 		b, err := s.get(dbKey(keyDB, id))
 		if errors.Is(err, pebble.ErrNotFound) { // deleted meanwhile
@@ -532,7 +562,7 @@ func (s *Store) TrimAll(ctx context.Context) error {
 			return &DamageError{Detail: fmt.Sprintf("the record of database %d", id), Err: err}
 		}
 		if !rec.retain.All() || rec.swept < rec.horizon {
-			due = append(due, entry{id, rec})
+			due = append(due, id)
 		}
 		return ctx.Err()
 	})
@@ -545,41 +575,54 @@ func (s *Store) TrimAll(ctx context.Context) error {
 		return err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		id := binary.BigEndian.Uint32(it.Key()[1:])
-		if b, err := s.get(dbKey(keyDB, id)); err == nil {
-			if rec, err := decodeDB(id, b); err == nil {
-				due = append(due, entry{id, rec})
-			}
+		if k := it.Key(); len(k) == 1+idLen {
+			due = append(due, binary.BigEndian.Uint32(k[1:]))
 		}
 	}
 	if err := errors.Join(wrapDamage(it.Error()), it.Close()); err != nil {
 		return err
 	}
-	for _, e := range due {
-		d, err := s.load(e.id)
-		if err != nil {
+	var failed []error // one damaged database must not keep the others from being trimmed
+	for _, id := range due {
+		if err := errors.Join(ctx.Err(), s.check()); err != nil {
 			return err
 		}
-		d.mu.Lock()
-		rec := d.rec
-		d.mu.Unlock()
-		horizon, err := d.horizonFor(TrimOptions{Retain: rec.retain})
-		if err != nil {
-			return err
+		if err := s.applyRetention(ctx, id); err != nil && !errors.Is(err, ErrDeleted) {
+			failed = append(failed, err)
 		}
-		if rec.deleted {
-			horizon = d.head.Load().Version + 1
+	}
+	return errors.Join(failed...)
+}
+
+// applyRetention trims one database as its retention says, or what a deleted
+// one no longer shares. It may be gone by now.
+func (s *Store) applyRetention(ctx context.Context, id uint32) error {
+	d, err := s.load(id)
+	if err != nil {
+		if _, gone := s.get(dbKey(keyDB, id)); errors.Is(gone, pebble.ErrNotFound) {
+			return nil
 		}
-		if horizon <= rec.horizon && rec.swept >= rec.horizon {
-			continue
-		}
-		res, err := d.Trim(ctx, TrimOptions{Retain: rec.retain, NoCompact: true})
-		if err != nil {
-			return err
-		}
-		if res.Versions > 0 {
-			s.log.Info("store: trimmed", "database", rec.name, "versions", res.Versions, "pages", res.Pages, "bytes", res.Bytes)
-		}
+		return err
+	}
+	d.mu.Lock()
+	rec := d.rec
+	d.mu.Unlock()
+	horizon, err := d.horizonFor(TrimOptions{Retain: rec.retain})
+	if err != nil {
+		return fmt.Errorf("trim %s: %w", d.displayName(), err)
+	}
+	if rec.deleted {
+		horizon = d.head.Load().Version + 1
+	}
+	if horizon <= rec.horizon && rec.swept >= rec.horizon {
+		return nil
+	}
+	res, err := d.Trim(ctx, TrimOptions{Retain: rec.retain, NoCompact: true})
+	if err != nil {
+		return err
+	}
+	if res.Versions > 0 {
+		s.log.Info("store: trimmed", "database", rec.name, "versions", res.Versions, "pages", res.Pages, "bytes", res.Bytes)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type Tx struct {
 	bytes   int
 	scratch *Scratch          // written ones beyond SpillBytes
 	slots   map[uint32]uint32 // page -> its place in scratch
+	spare   []uint32          // places in scratch of pages that were cut off
 	shrunk  uint32            // the least number of pages that it ever had: those past it are no longer the base's
 	reads   PageSet           // if optimistic
 }
@@ -43,6 +44,9 @@ func (d *Database) Begin(o TxOptions) (*Tx, error) {
 	}
 	if o.Writer != nil && o.Writer.d != d {
 		return nil, fmt.Errorf("begin a transaction on %s: the writer lock is another database's", d.Name())
+	}
+	if o.Writer != nil && o.Writer.closed.Load() {
+		return nil, fmt.Errorf("begin a transaction on %s: writer lock: %w", d.Name(), ErrClosed)
 	}
 	var base *Snapshot
 	var err error
@@ -158,13 +162,18 @@ func (t *Tx) spill() error {
 	}
 	for _, n := range t.inMemory() {
 		slot, ok := t.slots[n]
-		if !ok {
+		k := len(t.spare)
+		if !ok && k > 0 {
+			slot = t.spare[k-1]
+		} else if !ok {
 			slot = uint32(len(t.slots))
 		}
 		if _, err := t.scratch.WriteAt(t.pages[n], int64(slot)*int64(t.pageSize)); err != nil {
 			return err
 		}
-		t.slots[n] = slot
+		if t.slots[n] = slot; !ok && k > 0 {
+			t.spare = t.spare[:k-1]
+		}
 		freePage(t.pages[n])
 		delete(t.pages, n)
 	}
@@ -191,12 +200,10 @@ func (t *Tx) Truncate(pages uint32) {
 				t.bytes -= t.pageSize
 			}
 		}
-		if t.scratch != nil {
-			zero := make([]byte, t.pageSize)
-			for n, slot := range t.slots { // slots are not reused: later growth must not find old content
-				if n > pages {
-					t.scratch.WriteAt(zero, int64(slot)*int64(t.pageSize))
-				}
+		for n, slot := range t.slots {
+			if n > pages {
+				delete(t.slots, n)
+				t.spare = append(t.spare, slot)
 			}
 		}
 	}

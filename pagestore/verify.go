@@ -20,14 +20,19 @@ const maxFindings = 1000
 // found. It returns what is wrong, nil if nothing is; the error is for a check
 // that could not be made. progress, if not nil, is told of bytes done.
 func (d *Database) Verify(ctx context.Context, progress func(done, total int64)) ([]error, error) {
-	if err := d.s.check(); err != nil {
+	if err := d.s.begin(); err != nil {
 		return nil, err
 	}
+	defer d.s.done()
 	head, err := d.HeadSnapshot()
 	if err != nil {
 		return nil, err
 	}
 	defer head.Close()
+	// Trimming and commits go on meanwhile: all of it is read as of one moment.
+	// What was trimmed by then is not among the versions kept after it.
+	at := d.s.db.NewSnapshot()
+	defer at.Close()
 	d.mu.Lock()
 	horizon := d.rec.horizon
 	kept, err := d.protectedLocked(horizon)
@@ -35,8 +40,8 @@ func (d *Database) Verify(ctx context.Context, progress func(done, total int64))
 	if err != nil {
 		return nil, err
 	}
-	v := verifier{d: d, head: *head.c, horizon: horizon, kept: kept, progress: progress}
-	v.r.s = d.s
+	v := verifier{d: d, at: at, head: *head.c, horizon: horizon, kept: kept, progress: progress}
+	v.r.s, v.r.from = d.s, at
 	defer v.r.close()
 	for _, step := range []func(context.Context) error{v.chain, v.times, v.records, v.headPages} {
 		if err := step(ctx); err != nil {
@@ -55,12 +60,14 @@ func (d *Database) Verify(ctx context.Context, progress func(done, total int64))
 
 type verifier struct {
 	d        *Database
+	at       *pebble.Snapshot
 	head     Commit
 	horizon  Version
 	kept     []Version
 	progress func(done, total int64)
 	found    []error
 	r        pageReader
+	known    Version // one past the head that is there, or under way
 }
 
 var errEnough = errors.New("too much is damaged to list the rest")
@@ -89,7 +96,7 @@ func (v *verifier) keeps(ver Version) bool {
 
 // chain checks the commit records and the page records that they list.
 func (v *verifier) chain(ctx context.Context) error {
-	it, err := v.d.s.newIter(dbKey(keyCommit, v.d.id), versionKey(keyCommit, v.d.id, v.head.Version+1))
+	it, err := v.d.s.newIterFrom(v.at, dbKey(keyCommit, v.d.id), versionKey(keyCommit, v.d.id, v.head.Version+1))
 	if err != nil {
 		return err
 	}
@@ -126,7 +133,7 @@ func (v *verifier) chain(ctx context.Context) error {
 		if err := v.commit(r); err != nil {
 			return err
 		}
-		if b, err := v.d.s.get(timeKey(v.d.id, r.Time.UnixNano())); err != nil {
+		if b, err := getFrom(v.at, timeKey(v.d.id, r.Time.UnixNano())); err != nil {
 			v.add(ver, 0, "the time index has no entry for it", err)
 		} else if at, n := binary.Uvarint(b); n <= 0 || Version(at) != ver {
 			v.add(ver, 0, fmt.Sprintf("the time index names version %d at its time", at), nil)
@@ -159,7 +166,7 @@ func (v *verifier) commit(r *commitRecord) error {
 	}
 	ch := newChain(&r.Commit)
 	for n := range pages.All() {
-		b, err := v.d.s.get(appendPageKey(nil, v.d.id, n, r.Version))
+		b, err := getFrom(v.at, appendPageKey(nil, v.d.id, n, r.Version))
 		if err != nil {
 			if errors.Is(err, pebble.ErrNotFound) {
 				v.add(r.Version, n, "the page is missing", nil)
@@ -183,7 +190,7 @@ func (v *verifier) commit(r *commitRecord) error {
 
 // times checks that the time index names nothing that is not there.
 func (v *verifier) times(ctx context.Context) error {
-	it, err := v.d.s.newIter(dbKey(keyTime, v.d.id), dbEnd(keyTime, v.d.id))
+	it, err := v.d.s.newIterFrom(v.at, dbKey(keyTime, v.d.id), dbEnd(keyTime, v.d.id))
 	if err != nil {
 		return err
 	}
@@ -204,7 +211,7 @@ func (v *verifier) times(ctx context.Context) error {
 		if Version(ver) > v.head.Version || !v.keeps(Version(ver)) {
 			continue
 		}
-		if _, err := v.d.s.get(versionKey(keyCommit, v.d.id, Version(ver))); err != nil {
+		if _, err := getFrom(v.at, versionKey(keyCommit, v.d.id, Version(ver))); err != nil {
 			v.add(Version(ver), 0, "the time index names it, but its record is missing", err)
 		}
 	}
@@ -224,7 +231,7 @@ func (v *verifier) records(ctx context.Context) error {
 		}
 		total = int64(n)
 	}
-	it, err := v.d.s.newIter(lower, upper)
+	it, err := v.d.s.newIterFrom(v.at, lower, upper)
 	if err != nil {
 		return err
 	}
@@ -248,7 +255,9 @@ func (v *verifier) records(ctx context.Context) error {
 		}
 		done += int64(len(val))
 		if ver > v.head.Version {
-			if !v.d.underWay(ver) {
+			if known, err := v.underWay(ver); err != nil {
+				return err
+			} else if !known {
 				v.add(ver, page, "the page belongs to a version that is not there", nil)
 			}
 			continue
@@ -343,20 +352,45 @@ func (v *verifier) pageSizeAt(h heldRecord) (int, error) {
 	if v.head.Version == h.v {
 		return v.head.PageSize, nil
 	}
-	next, err := v.d.nextKept(h.v - 1)
+	it, err := v.d.s.newIterFrom(v.at, versionKey(keyCommit, v.d.id, h.v), dbEnd(keyCommit, v.d.id))
 	if err != nil {
 		return 0, err
 	}
-	c, err := v.d.commitAt(next)
+	defer it.Close()
+	if !it.First() {
+		return 0, errors.Join(errMissing, wrapDamage(it.Error()))
+	}
+	b, err := it.ValueAndErr()
+	if err != nil {
+		return 0, wrapDamage(err)
+	}
+	r, err := decodeCommit(keyVersion(it.Key()), b)
 	if err != nil {
 		return 0, err
 	}
-	return c.PageSize, nil
+	return r.PageSize, nil
 }
 
-// underWay reports whether a commit of that version is being made.
-func (d *Database) underWay(v Version) bool {
-	return Version(d.pending.Load()) >= v || d.head.Load().Version >= v
+// underWay reports whether a version past the head was committed, or was being
+// staged, at the moment of the check.
+func (v *verifier) underWay(ver Version) (bool, error) {
+	if ver == v.known {
+		return true, nil
+	}
+	if _, err := getFrom(v.at, versionKey(keyCommit, v.d.id, ver)); !errors.Is(err, pebble.ErrNotFound) {
+		v.known = ver
+		return err == nil, err
+	}
+	it, err := v.d.s.newIterFrom(v.at, versionKey(keyStaged, v.d.id, ver), versionKey(keyStaged, v.d.id, ver+1))
+	if err != nil {
+		return false, err
+	}
+	defer it.Close()
+	if it.First() {
+		v.known = ver
+		return true, nil
+	}
+	return false, wrapDamage(it.Error())
 }
 
 // headPages checks that each page of the head is found.

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // A Writer is a database's writer lock. While it is held, only transactions
 // that carry it commit. Those who wait get it in the order they came.
 type Writer struct {
-	d    *Database
-	once sync.Once
+	d      *Database
+	closed atomic.Bool
 }
 
 type writerQueue struct {
@@ -99,12 +100,18 @@ func (d *Database) TryWriter() (*Writer, error) {
 	if !d.writer.tryLock() {
 		return nil, fmt.Errorf("write to %s: %w", d.Name(), ErrBusy)
 	}
+	if err := d.usable(); err != nil {
+		d.writer.unlock()
+		return nil, err
+	}
 	return &Writer{d: d}, nil
 }
 
 // Close hands the lock to the next in the queue.
 func (w *Writer) Close() error {
-	w.once.Do(w.d.writer.unlock)
+	if !w.closed.Swap(true) {
+		w.d.writer.unlock()
+	}
 	return nil
 }
 
