@@ -17,81 +17,35 @@ import (
 // compares only the cookie to find out whether the tables that it knows are
 // still those of the database.
 func Restore(ctx context.Context, db *pagestore.Database, at *pagestore.Snapshot) (pagestore.Commit, error) {
-	c, err := restore(ctx, db, at)
-	if err != nil {
-		return c, fmt.Errorf("restore %s to %s: %w", db.Name(), at, err)
-	}
-	return c, nil
-}
-
-func restore(ctx context.Context, db *pagestore.Database, at *pagestore.Snapshot) (pagestore.Commit, error) {
 	w, err := db.Writer(ctx)
 	if err != nil {
-		return pagestore.Commit{}, err
+		return pagestore.Commit{}, fmt.Errorf("restore %s to %s: %w", db.Name(), at, err)
 	}
 	defer w.Close()
-	head, err := db.HeadSnapshot()
-	if err != nil {
-		return pagestore.Commit{}, err
-	}
-	defer head.Close()
-	pages, err := differing(head, at)
-	if err != nil {
-		return pagestore.Commit{}, err
-	}
-	tx, err := db.Begin(pagestore.TxOptions{Writer: w, Snapshot: head, PageSize: at.PageSize(), Note: "restore of " + at.String()})
-	if err != nil {
-		return pagestore.Commit{}, err
-	}
-	defer tx.Rollback()
-	old, err := vfscore.MetaOf(head.Commit())
-	if err != nil {
-		return pagestore.Commit{}, err
-	}
-	if then, err := vfscore.MetaOf(at.Commit()); err == nil { // of another database perhaps
-		old.Cookie = max(old.Cookie, then.Cookie)
-	}
-	cookie := old.Cookie + 1
-	tx.Truncate(max(at.PageCount(), 1))
-	buf := make([]byte, at.PageSize())
-	for n := range pages.All() {
-		if err := ctx.Err(); err != nil {
-			return pagestore.Commit{}, err
-		}
-		switch {
-		case n > max(at.PageCount(), 1):
-			continue
-		case at.PageCount() == 0:
-			emptyDatabase(buf)
-		default:
-			if err := at.ReadPage(n, buf); err != nil {
-				return pagestore.Commit{}, err
-			}
-		}
-		if n == 1 {
-			vfscore.Header(buf).SetCookie(cookie)
-			vfscore.Header(buf).SetPageCount(max(at.PageCount(), 1)) // an imported file may have had it wrong
-		}
-		if err := tx.WritePage(n, buf); err != nil {
-			return pagestore.Commit{}, err
-		}
-	}
-	tx.SetMeta(old.Next(head.Version(), cookie).AppendMeta(nil))
-	return tx.Commit(ctx)
+	return db.Restore(ctx, w, at, func(tx *pagestore.Tx) error { return newCookie(tx, at) })
 }
 
-// differing returns the pages that may differ, and page 1.
-func differing(a, b *pagestore.Snapshot) (*pagestore.PageSet, error) {
-	pages, related, err := a.Database().Store().ChangedPages(a, b)
+// newCookie gives a transaction that restores at a schema cookie of its own.
+func newCookie(tx *pagestore.Tx, at *pagestore.Snapshot) error {
+	head := tx.Snapshot().Commit()
+	meta, err := vfscore.MetaOf(head)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !related || a.PageSize() != b.PageSize() {
-		pages = &pagestore.PageSet{}
-		pages.AddRange(1, b.PageCount())
+	if then, err := vfscore.MetaOf(at.Commit()); err == nil { // of another database perhaps
+		meta.Cookie = max(meta.Cookie, then.Cookie)
 	}
-	pages.Add(1)
-	return pages, nil
+	first := make([]byte, tx.PageSize())
+	if at.PageCount() == 0 {
+		emptyDatabase(first)
+	} else if err := tx.ReadPage(1, first); err != nil {
+		return err
+	}
+	h := vfscore.Header(first)
+	h.SetCookie(meta.Cookie + 1)
+	h.SetPageCount(max(at.PageCount(), 1)) // an imported file may have had it wrong
+	tx.SetMeta(meta.Next(head.Version, h.Cookie()).AppendMeta(nil))
+	return tx.WritePage(1, first)
 }
 
 // emptyDatabase fills page with a database that has no tables: one with no
