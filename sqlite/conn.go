@@ -27,6 +27,8 @@ type conn struct {
 	link    *connection
 	store   *openStore
 	closed  bool
+
+	interrupter interrupter
 }
 
 // begin begins a call; what it returns is for end.
@@ -52,6 +54,7 @@ func (c *conn) Close() error {
 		return nil
 	}
 	c.closed = true
+	c.interrupter.close()
 	err := c.moderncConn.Close()
 	c.link.drop()
 	if rerr := c.store.release(); err == nil {
@@ -98,7 +101,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err = c.end(outer, err); err != nil {
 		return nil, err
 	}
-	return &rows{inner.(moderncRows), c, ctx}, nil
+	return c.rows(ctx, inner), nil
 }
 
 func (c *conn) Ping(ctx context.Context) error {

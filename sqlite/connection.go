@@ -16,6 +16,7 @@ type connection struct {
 	id      uintptr // random: SQL that attaches a database could name one
 	session *vfscore.Session
 	tls     *libc.TLS // set when its first database is opened
+	db      uintptr   // SQLite's, set when main is open
 	mains   int       // databases open
 	held    bool      // by the driver, which lets go of it itself
 }

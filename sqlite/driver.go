@@ -150,7 +150,7 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	c.store.retain()
 	session.ClearErr()
-	return &conn{moderncConn: inner, session: session, link: link, store: c.store}, nil
+	return &conn{moderncConn: inner, session: session, link: link, store: c.store, interrupter: interrupter{db: link.db}}, nil
 }
 
 func connectModernc(ctx context.Context, dsn string) (moderncConn, error) {

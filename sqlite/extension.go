@@ -15,6 +15,7 @@ func extend(tls *libc.TLS, db, _, _ uintptr) int32 {
 	if f == nil {
 		return sqlite3.SQLITE_OK
 	}
+	f.conn.db = db
 	sqlite3.Xsqlite3_busy_handler(tls, db, funcPointer(busy), f.conn.id)
 	for _, fn := range functions {
 		rc := sqlite3.Xsqlite3_create_function_v2(tls, db, fn.name, fn.args, fn.flags, f.conn.id, fn.call, 0, 0, 0)

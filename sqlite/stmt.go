@@ -46,7 +46,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if err = s.c.end(outer, err); err != nil {
 		return nil, err
 	}
-	return &rows{inner.(moderncRows), s.c, ctx}, nil
+	return s.c.rows(ctx, inner), nil
 }
 
 type moderncRows interface {
@@ -61,11 +61,33 @@ type moderncRows interface {
 // rows are a query's result.
 type rows struct {
 	moderncRows
-	c   *conn
-	ctx context.Context
+	c        *conn
+	ctx      context.Context
+	stop     func() bool // of the watch on ctx, nil if ctx cannot end
+	canceled bool        // ctx has ended; guarded by the connection's interrupter
+}
+
+func (c *conn) rows(ctx context.Context, inner driver.Rows) *rows {
+	r := &rows{moderncRows: inner.(moderncRows), c: c, ctx: ctx}
+	r.stop = c.interrupter.watch(ctx, r)
+	return r
 }
 
 func (r *rows) Next(dest []driver.Value) error {
+	if r.stop == nil {
+		return r.next(dest)
+	}
+	if err := r.c.interrupter.enter(r); err != nil {
+		return err
+	}
+	err := r.next(dest)
+	if canceled := r.c.interrupter.leave(r); canceled != nil && err != io.EOF {
+		return canceled
+	}
+	return err
+}
+
+func (r *rows) next(dest []driver.Value) error {
 	outer := r.c.session.SetContext(r.ctx)
 	err := r.moderncRows.Next(dest)
 	r.c.session.SetContext(outer)
@@ -76,6 +98,9 @@ func (r *rows) Next(dest []driver.Value) error {
 }
 
 func (r *rows) Close() error {
+	if r.stop != nil {
+		r.stop()
+	}
 	outer := r.c.begin(r.ctx)
 	return r.c.end(outer, r.moderncRows.Close())
 }
