@@ -177,7 +177,8 @@ func (c *cache) put(k cacheKey, from, v Version, depth uint8, data []byte, open 
 }
 
 // commit enters what a commit wrote at version v and ends the interval of the
-// content before.
+// content before, whose slot it takes: the newest content is read most, and a
+// page that is written often must not fill the cache with its past.
 func (c *cache) commit(k cacheKey, v Version, depth uint8, data []byte) {
 	s := c.shard(k)
 	s.mu.Lock()
@@ -191,10 +192,17 @@ func (c *cache) commit(k cacheKey, v Version, depth uint8, data []byte) {
 	}
 	if h, ok := s.m[k]; ok {
 		for ; h != noSlot; h = s.slot(h).next {
-			if sl := s.slot(h); sl.to >= v { // no other entry can be valid still
-				sl.to = v - 1
-				break
+			sl := s.slot(h)
+			if sl.to < v {
+				continue
 			}
+			if buf := s.data(h); data != nil && len(buf) == len(data) {
+				copy(buf, data)
+				sl.from, sl.to, sl.depth, sl.recent = v, openEnd, depth, true
+				return
+			}
+			sl.to = v - 1
+			break // no other entry can be valid still
 		}
 	}
 	if data != nil {

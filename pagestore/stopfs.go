@@ -85,6 +85,9 @@ func (f *stopFS) open(name string, open func() (vfs.File, error)) (file vfs.File
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasSuffix(name, ".log") {
+		file = newLogAhead(file)
+	}
 	return &stopFile{File: file, fs: f, name: name, vital: vital}, nil
 }
 
