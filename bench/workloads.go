@@ -12,9 +12,9 @@ const table = "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, b INT, c TEXT)"
 
 func workloads() []workload {
 	return []workload{
-		{"autocommit inserts, 1 client", 1.0, func(c *contender) (func(), func()) { return inserts(c, 1, 500) }},
-		{"autocommit inserts, 8 databases", 1.3, func(c *contender) (func(), func()) { return inserts(c, 8, 100) }},
-		{"autocommit inserts, 64 databases", 2.5, func(c *contender) (func(), func()) { return inserts(c, 64, 20) }},
+		{"autocommit inserts, 1 client", 1.0, func(c *contender) (func(), func()) { return inserts(c, 1, 2000) }},
+		{"autocommit inserts, 8 databases", 1.3, func(c *contender) (func(), func()) { return inserts(c, 8, 400) }},
+		{"autocommit inserts, 64 databases", 2.5, func(c *contender) (func(), func()) { return inserts(c, 64, 100) }},
 		{"100k inserts, 1 transaction", 1.0, bulk},
 		{"100k point selects", 1.3, func(c *contender) (func(), func()) { return points(c, "cache_size=-2000") }},
 		{"100k point selects, 64 MB cache", 1.3, func(c *contender) (func(), func()) { return points(c, "cache_size=-65536") }},
