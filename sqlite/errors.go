@@ -45,6 +45,10 @@ func enrich(s *vfscore.Session, err error) error {
 		if cause != nil && !strings.Contains(se.Error(), cause.Error()) {
 			cause = nil // plain wrong SQL
 		}
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB: // SQLite's words for a page that cannot be read, too
+		if !errors.Is(cause, pagestore.ErrDamaged) {
+			cause = nil
+		}
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN:
 	default:
 		cause = nil

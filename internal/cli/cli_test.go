@@ -364,6 +364,7 @@ func TestDamagedStoreIsReported(t *testing.T) {
 		t.Errorf("verify: exit code %d\n%s\n%s", code, out, errs)
 	}
 	h.fails(exitFailed, "`hako db verify` tells what is damaged", "db", "shell", "shop", "SELECT sum(length(what)) FROM orders")
+	h.fails(exitFailed, "hako: store is damaged: shop@4 page ", "db", "shell", "shop", "SELECT sum(length(what)) FROM orders")
 	code, out, _ = h.run("", "db", "verify", "--json")
 	var results []verifyJSON
 	if err := json.Unmarshal([]byte(out), &results); err != nil || code != exitFailed || len(results) != 1 || results[0].OK {

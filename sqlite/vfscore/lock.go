@@ -37,7 +37,7 @@ func (m *Main) lockShared() Code {
 	}
 	if err := m.see(snap); err != nil {
 		m.closeSnap(snap)
-		return m.s.fail(fmt.Errorf("read %s: %w", m.name, err), IOErrLock)
+		return m.s.fail(fmt.Errorf("read %s: %w", snap, err), IOErrLock)
 	}
 	if m.s.optimistic {
 		m.reads = pagestore.PageSet{}
