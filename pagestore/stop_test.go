@@ -263,7 +263,7 @@ func TestFormat(t *testing.T) {
 // Close refuses as long as something is open; the others end or are told that
 // the store is closed.
 func TestCloseUnderWay(t *testing.T) {
-	for round := range 10 {
+	for round := range 6 {
 		s := openTest(t, vfs.NewMem(), Options{TrimInterval: time.Millisecond})
 		d := create(t, s, "shop", 512)
 		if err := d.SetRetention(Retention{Count: 5}); err != nil {

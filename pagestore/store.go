@@ -32,6 +32,8 @@ type Options struct {
 	Logger       *slog.Logger  // nil: slog.Default
 	Now          func() time.Time
 	Command      string // what other processes are told has the store; "": the program's name
+
+	blockSize int // bytes of a table's block, for tests; 0: 16 KiB
 }
 
 // A Store is a directory of databases, owned by this process while it is
@@ -83,6 +85,9 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	}
 	if o.MemTable == 0 {
 		o.MemTable = 16 << 20
+	}
+	if o.blockSize == 0 {
+		o.blockSize = 16 << 10
 	}
 	if o.SpillBytes <= 0 {
 		o.SpillBytes = 16 << 20
@@ -191,7 +196,7 @@ func (s *Store) openPebble() (*pebble.DB, error) {
 	}
 	for i := range po.Levels {
 		l := &po.Levels[i]
-		l.BlockSize = 16 << 10
+		l.BlockSize = s.opts.blockSize
 		l.FilterPolicy = bloom.FilterPolicy(10)
 		profile := block.FastestCompression
 		if i >= 5 {

@@ -509,15 +509,17 @@ func TestStress(t *testing.T) {
 // and must hold everything acknowledged.
 func TestStressFaults(t *testing.T) {
 	tasks, iterations := stressSize()
-	rounds := 8
+	rounds := 9
 	if *long {
 		rounds = 60
+	} else {
+		iterations /= 3
 	}
 	faults, stops := int64(0), 0
 	for round := range rounds {
 		rng, faulty := rand.New(rand.NewPCG(uint64(round), 7)), rand.New(rand.NewPCG(uint64(round), 8))
 		mem := vfs.NewCrashableMem()
-		probability := []float64{0.0003, 0.003, 0.02}[round%3]
+		probability := []float64{0.001, 0.005, 0.03}[round%3]
 		kinds := round / 3 % 3
 		var mu sync.Mutex
 		on := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
