@@ -29,8 +29,10 @@ func newLogAhead(f vfs.File) *logAhead {
 func (l *logAhead) Write(p []byte) (int, error) {
 	if end := l.at + int64(len(p)); end > l.zeroed {
 		// If this fails the log grows as any file does, or its own write fails.
-		if n, err := l.WriteAt(logZeros, l.zeroed); err == nil {
-			l.zeroed += int64(n)
+		// Then it has passed what was zeroed, and must not be overwritten.
+		from := max(l.zeroed, l.at)
+		if n, err := l.WriteAt(logZeros, from); err == nil {
+			l.zeroed = from + int64(n)
 		}
 	}
 	n, err := l.File.Write(p)
