@@ -5,6 +5,9 @@
 // Every workload runs on all contenders in turn, several rounds over; printed
 // are the medians and, what counts, how many times as fast Hako is as modernc
 // on a plain file in the same run.
+//
+// Built without cgo, as Hako is, it has no SQLite in C: -c names the same
+// program built with cgo, which is run for that contender.
 package main
 
 import (
@@ -13,15 +16,16 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite"
-	_ "github.com/mattn/go-sqlite3"
 	_ "modernc.org/sqlite"
 )
 
@@ -30,6 +34,8 @@ var (
 	only    = flag.String("only", "", "run the workloads whose names contain this")
 	dir     = flag.String("dir", "", "directory on the disk to measure; default: a temporary one")
 	profile = flag.String("profile", "", "write a CPU profile of Hako's share to this file")
+	inC     = flag.String("c", "", "this program built with cgo, to run SQLite in C")
+	child   = flag.Bool("child", false, "run one workload once on SQLite in C and print the nanoseconds")
 	quick   = flag.Bool("quick", false, "a tenth of the work, to see that it runs")
 )
 
@@ -37,6 +43,7 @@ var (
 type contender struct {
 	name string
 	open func(db string) *sql.DB
+	rest func() // does what would go on in the background
 	cool func() // forgets what this process has in memory
 	done func()
 }
@@ -58,6 +65,18 @@ func main() {
 		check(err)
 		defer os.RemoveAll(root)
 	}
+	if *child {
+		for _, w := range workloads() {
+			if w.name == *only {
+				run, end := w.setup(plain("sqlite3", root))
+				start := time.Now()
+				run()
+				fmt.Println(time.Since(start).Nanoseconds())
+				end()
+			}
+		}
+		return
+	}
 	fmt.Printf("%-34s %10s %10s %10s %9s %6s %9s\n", "", "hako", "modernc", "mattn", "x modernc", "goal", "x mattn")
 	for _, w := range workloads() {
 		if strings.Contains(w.name, *only) {
@@ -78,7 +97,10 @@ func measure(w workload, root string) {
 	for round := range *rounds {
 		base := filepath.Join(root, fmt.Sprint(round))
 		check(os.MkdirAll(base, 0o777))
-		for i, c := range []*contender{hako(base), plain("sqlite", base), plain("sqlite3", base)} {
+		if *inC != "" {
+			times[2] = append(times[2], childTime(w, base))
+		}
+		for i, c := range []*contender{hako(base), plain("sqlite", base)} {
 			run, end := w.setup(c)
 			if i == 0 && *profile != "" && prof == nil {
 				var err error
@@ -98,9 +120,23 @@ func measure(w workload, root string) {
 		}
 		check(os.RemoveAll(base))
 	}
-	h, m, c := median(times[0]), median(times[1]), median(times[2])
-	fmt.Printf("%-34s %10s %10s %10s %9.2f %6.2g %9.2f\n", w.name, show(h), show(m), show(c),
-		float64(m)/float64(h), w.goal, float64(c)/float64(h))
+	h, m := median(times[0]), median(times[1])
+	c, ratio := "-", "-"
+	if len(times[2]) > 0 {
+		c, ratio = show(median(times[2])), fmt.Sprintf("%.2f", float64(median(times[2]))/float64(h))
+	}
+	fmt.Printf("%-34s %10s %10s %10s %9.2f %6.2g %9s\n", w.name, show(h), show(m), c, float64(m)/float64(h), w.goal, ratio)
+}
+
+// childTime runs a workload on SQLite in C in a process of its own.
+func childTime(w workload, dir string) time.Duration {
+	cmd := exec.Command(*inC, "-child", "-only", w.name, "-dir", dir, fmt.Sprintf("-quick=%v", *quick))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	check(err)
+	n, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	check(err)
+	return time.Duration(n)
 }
 
 func median(d []time.Duration) time.Duration {
@@ -128,6 +164,7 @@ func hako(dir string) *contender {
 			check(err)
 			return db
 		},
+		rest: func() { check(s.Compact(context.Background())) },
 		cool: func() {
 			closeStore(s)
 			s, err = pagestore.Open(path, pagestore.Options{})
@@ -145,6 +182,7 @@ func plain(driver, dir string) *contender {
 			check(err)
 			return db
 		},
+		rest: func() {},
 		cool: func() {},
 		done: func() {},
 	}
@@ -154,12 +192,12 @@ func plain(driver, dir string) *contender {
 func single(db *sql.DB, pragmas ...string) *sql.DB {
 	db.SetMaxOpenConns(1)
 	for _, p := range append([]string{"journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"}, pragmas...) {
-		exec(db, "PRAGMA "+p)
+		do(db, "PRAGMA "+p)
 	}
 	return db
 }
 
-func exec(db interface {
+func do(db interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
 }, q string, args ...any) {
 	_, err := db.ExecContext(context.Background(), q, args...)

@@ -54,12 +54,12 @@ func oldest(dir string) {
 	_, err := s.Create("db", pagestore.CreateOptions{})
 	check(err)
 	db := openDB(s, "db")
-	exec(db, table)
+	do(db, table)
 	fill(db, rows)
 	first := head(s, "db")
 	rng := rand.New(rand.NewPCG(3, 3))
 	for range versions {
-		exec(db, "UPDATE t SET b = ?, c = ? WHERE id = ?", rng.IntN(1e6), text(rng, 30), 1+rng.IntN(rows))
+		do(db, "UPDATE t SET b = ?, c = ? WHERE id = ?", rng.IntN(1e6), text(rng, 30), 1+rng.IntN(rows))
 	}
 	check(db.Close())
 	last := head(s, "db")
@@ -198,7 +198,7 @@ func bytesPerVersion(dir string) {
 		"CREATE INDEX comment_post_ID ON wp_comments(comment_post_ID)",
 		"CREATE INDEX comment_approved_date ON wp_comments(comment_approved, comment_date)",
 	} {
-		exec(db, q)
+		do(db, q)
 	}
 	rng := rand.New(rand.NewPCG(6, 6))
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -216,12 +216,12 @@ func bytesPerVersion(dir string) {
 		check(err)
 		id, _ := r.LastInsertId()
 		for _, k := range []string{"_edit_last", "_edit_lock", "_thumbnail_id"} {
-			exec(t, "INSERT INTO wp_postmeta(post_id, meta_key, meta_value) VALUES(?, ?, ?)", id, k, text(rng, 20))
+			do(t, "INSERT INTO wp_postmeta(post_id, meta_key, meta_value) VALUES(?, ?, ?)", id, k, text(rng, 20))
 		}
 	}
 	tx(func(t *sql.Tx) {
 		for i := range 300 {
-			exec(t, "INSERT INTO wp_options(option_name, option_value) VALUES(?, ?)", fmt.Sprintf("option_%d", i), text(rng, 20+rng.IntN(400)))
+			do(t, "INSERT INTO wp_options(option_name, option_value) VALUES(?, ?)", fmt.Sprintf("option_%d", i), text(rng, 20+rng.IntN(400)))
 		}
 		for range 500 {
 			post(t)
@@ -237,17 +237,17 @@ func bytesPerVersion(dir string) {
 			case k < 1:
 				post(t)
 			case k < 4: // an edited post
-				exec(t, "UPDATE wp_posts SET post_content = post_content || ?, post_modified = ? WHERE ID = ?", text(rng, 60), at, 1+rng.IntN(500))
-				exec(t, "UPDATE wp_postmeta SET meta_value = ? WHERE post_id = ? AND meta_key = '_edit_lock'", at, 1+rng.IntN(500))
+				do(t, "UPDATE wp_posts SET post_content = post_content || ?, post_modified = ? WHERE ID = ?", text(rng, 60), at, 1+rng.IntN(500))
+				do(t, "UPDATE wp_postmeta SET meta_value = ? WHERE post_id = ? AND meta_key = '_edit_lock'", at, 1+rng.IntN(500))
 			case k < 9: // a comment
 				id := 1 + rng.IntN(500)
-				exec(t, "INSERT INTO wp_comments(comment_post_ID, comment_author, comment_date, comment_content, comment_approved) VALUES(?, ?, ?, ?, '1')", id, text(rng, 12), at, text(rng, 200))
-				exec(t, "UPDATE wp_posts SET comment_count = comment_count + 1 WHERE ID = ?", id)
+				do(t, "INSERT INTO wp_comments(comment_post_ID, comment_author, comment_date, comment_content, comment_approved) VALUES(?, ?, ?, ?, '1')", id, text(rng, 12), at, text(rng, 200))
+				do(t, "UPDATE wp_posts SET comment_count = comment_count + 1 WHERE ID = ?", id)
 			case k < 14: // a transient
-				exec(t, "INSERT INTO wp_options(option_name, option_value, autoload) VALUES(?, ?, 'no') ON CONFLICT(option_name) DO UPDATE SET option_value = excluded.option_value",
+				do(t, "INSERT INTO wp_options(option_name, option_value, autoload) VALUES(?, ?, 'no') ON CONFLICT(option_name) DO UPDATE SET option_value = excluded.option_value",
 					fmt.Sprintf("_transient_%d", rng.IntN(40)), text(rng, 100+rng.IntN(1000)))
 			default: // an option, as cron's and counters' are
-				exec(t, "UPDATE wp_options SET option_value = ? WHERE option_id = ?", text(rng, 20+rng.IntN(400)), 1+rng.IntN(300))
+				do(t, "UPDATE wp_options SET option_value = ? WHERE option_id = ?", text(rng, 20+rng.IntN(400)), 1+rng.IntN(300))
 			}
 		})
 	}

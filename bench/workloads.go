@@ -36,8 +36,8 @@ func inserts(c *contender, databases, each int) (func(), func()) {
 	dbs := make([]*sql.DB, databases)
 	for i := range dbs {
 		dbs[i] = single(c.open(fmt.Sprintf("db%d", i)))
-		exec(dbs[i], table)
-		exec(dbs[i], "CREATE INDEX t_b ON t(b)")
+		do(dbs[i], table)
+		do(dbs[i], "CREATE INDEX t_b ON t(b)")
 	}
 	run := func() {
 		var wg sync.WaitGroup
@@ -60,8 +60,8 @@ func inserts(c *contender, databases, each int) (func(), func()) {
 
 func bulk(c *contender) (func(), func()) {
 	db := single(c.open("db"))
-	exec(db, table)
-	exec(db, "CREATE INDEX t_b ON t(b)")
+	do(db, table)
+	do(db, "CREATE INDEX t_b ON t(b)")
 	return func() { fill(db, scale(100_000)) }, func() { closeAll(db) }
 }
 
@@ -80,10 +80,11 @@ func fill(db *sql.DB, rows int) {
 
 func points(c *contender, pragma string) (func(), func()) {
 	db := single(c.open("db"), pragma)
-	exec(db, table)
+	do(db, table)
 	rows := scale(200_000)
 	fill(db, rows)
-	exec(db, "PRAGMA wal_checkpoint(TRUNCATE)")
+	do(db, "PRAGMA wal_checkpoint(TRUNCATE)")
+	c.rest()
 	query := func(n int) {
 		rng := rand.New(rand.NewPCG(2, 2))
 		st, err := db.Prepare("SELECT a FROM t WHERE id = ?")
@@ -100,9 +101,10 @@ func points(c *contender, pragma string) (func(), func()) {
 
 func scan(c *contender, warm bool) (func(), func()) {
 	db := single(c.open("db"))
-	exec(db, table)
+	do(db, table)
 	fill(db, scale(300_000))
-	exec(db, "PRAGMA wal_checkpoint(TRUNCATE)")
+	do(db, "PRAGMA wal_checkpoint(TRUNCATE)")
+	c.rest()
 	one := func() {
 		var n, sum int
 		check(db.QueryRow("SELECT count(*), sum(length(a) + b) FROM t").Scan(&n, &sum))

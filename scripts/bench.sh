@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/setup.sh
 cd bench
 step "build"
-CGO_ENABLED=1 go build -o ../bin/bench .
+CGO_ENABLED=0 go build -buildvcs=false -o ../bin/bench .
+CGO_ENABLED=1 go build -buildvcs=false -o ../bin/bench-c .
 step "measure"
-exec ../bin/bench "$@"
+exec ../bin/bench -c ../bin/bench-c "$@"

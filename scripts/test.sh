@@ -46,5 +46,5 @@ make -s run </dev/null >/tmp/hako-run.$$ 2>&1 || { cat /tmp/hako-run.$$; fail "m
 rm -f /tmp/hako-run.$$
 
 step "benchmarks run"
-(cd bench && CGO_ENABLED=1 go run . -quick -rounds 1)
+scripts/bench.sh -quick -rounds 1
 say "all passed"
