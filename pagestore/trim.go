@@ -33,14 +33,8 @@ type TrimResult struct {
 	Kept     []Version // protected ones before Oldest
 }
 
-// protected returns the versions before horizon that tags, branches and open
-// snapshots protect, ascending.
-func (d *Database) protected(horizon Version) ([]Version, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.protectedLocked(horizon)
-}
-
+// protectedLocked returns the versions before horizon that tags, branches and
+// open snapshots protect, ascending; d.mu is held.
 func (d *Database) protectedLocked(horizon Version) ([]Version, error) {
 	if horizon == 0 {
 		return nil, nil
