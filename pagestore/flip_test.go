@@ -74,7 +74,7 @@ func TestFlippedByte(t *testing.T) {
 		}
 		return nil
 	})
-	flips := 96
+	flips := 60
 	if *long {
 		flips = 5000
 	}
