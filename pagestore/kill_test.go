@@ -95,9 +95,11 @@ func killMe(dir string) {
 // left: every acknowledged commit is there and whole, no version is missing,
 // and what is past the last acknowledgement is whole too.
 func TestKill(t *testing.T) {
-	kills := 8
+	kills := 20
 	if *long {
 		kills = 200
+	} else if testing.Short() {
+		kills = 3
 	}
 	dir := filepath.Join(t.TempDir(), "store")
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
