@@ -77,6 +77,8 @@ func TestFlippedByte(t *testing.T) {
 	flips := 60
 	if *long {
 		flips = 5000
+	} else if testing.Short() {
+		flips = 12
 	}
 	harmless, kinds := 0, map[string]int{}
 	for flip := range flips {
