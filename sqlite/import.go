@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite/vfscore"
@@ -24,7 +25,23 @@ var ErrNotSQLite = errors.New("not a sound SQLite database")
 // ImportOptions tune Import. The zero value works.
 type ImportOptions struct {
 	Retain   pagestore.Retention
-	Progress func(done, total int64) // bytes; called now and then
+	Progress func(ImportProgress) // called now and then; the calls do not overlap
+}
+
+// An ImportStep is a part of the work of Import, in words for people.
+type ImportStep string
+
+// The steps, in their order.
+const (
+	ImportCheck ImportStep = "checking the file"
+	ImportCopy  ImportStep = "copying"
+)
+
+// An ImportProgress tells how far Import is.
+type ImportProgress struct {
+	Step        ImportStep
+	Elapsed     time.Duration // since the step began
+	Done, Total int64         // bytes copied; SQLite does not tell how far a check is
 }
 
 // Import makes a database of an ordinary SQLite file: its version 1 is the
@@ -48,7 +65,10 @@ func importFile(ctx context.Context, s *pagestore.Store, name, path string, o Im
 	if err := checkMagic(path); err != nil {
 		return nil, err
 	}
-	src, err := openSource(ctx, path)
+	if o.Progress == nil {
+		o.Progress = func(ImportProgress) {}
+	}
+	src, err := openSource(ctx, path, o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -115,16 +135,16 @@ type source struct {
 	pages    int64
 }
 
-func openSource(ctx context.Context, path string) (_ *source, err error) {
+func openSource(ctx context.Context, path string, progress func(ImportProgress)) (_ *source, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	u := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(abs)}).EscapedPath()
 	// Without writing first; only the recovery of a crash needs that.
-	s, err := beginSource(ctx, "file:"+u+"?mode=ro")
+	s, err := beginSource(ctx, "file:"+u+"?mode=ro", progress)
 	if err != nil && !errors.Is(err, ErrNotSQLite) && ctx.Err() == nil {
-		s, err = beginSource(ctx, "file:"+u+"?mode=rw")
+		s, err = beginSource(ctx, "file:"+u+"?mode=rw", progress)
 	}
 	var se *modernc.Error
 	if errors.As(err, &se) && (se.Code()&0xff == sqlite3.SQLITE_CORRUPT || se.Code() == sqlite3.SQLITE_NOTADB) {
@@ -133,9 +153,15 @@ func openSource(ctx context.Context, path string) (_ *source, err error) {
 	return s, err
 }
 
-func beginSource(ctx context.Context, dsn string) (_ *source, err error) {
+// sourceCache is the memory for the source's pages, in KiB of SQLite's count:
+// the check looks up every row in every index, and wants the inner pages of
+// those at hand.
+const sourceCache = 32 << 10
+
+func beginSource(ctx context.Context, dsn string, progress func(ImportProgress)) (_ *source, err error) {
 	s := &source{}
-	if s.db, err = sql.Open("sqlite", dsn+"&_busy_timeout=5000&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)"); err != nil {
+	dsn += fmt.Sprintf("&_busy_timeout=5000&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=cache_size(-%d)", sourceCache)
+	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -149,13 +175,37 @@ func beginSource(ctx context.Context, dsn string) (_ *source, err error) {
 	if _, err = s.conn.ExecContext(ctx, "BEGIN"); err != nil {
 		return nil, err
 	}
-	if err = s.check(ctx); err != nil {
+	err = during(checkTick, func(elapsed time.Duration) {
+		progress(ImportProgress{Step: ImportCheck, Elapsed: elapsed})
+	}, func() error { return s.check(ctx) })
+	if err != nil {
 		return nil, err
 	}
 	if err = s.conn.QueryRowContext(ctx, "PRAGMA page_size").Scan(&s.pageSize); err != nil {
 		return nil, err
 	}
 	return s, s.conn.QueryRowContext(ctx, "PRAGMA page_count").Scan(&s.pages)
+}
+
+// checkTick is how often the time that a check takes is told.
+const checkTick = time.Second
+
+// during calls tell when work begins and at intervals until it has ended.
+func during(interval time.Duration, tell func(elapsed time.Duration), work func() error) error {
+	begin := time.Now()
+	tell(0)
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-t.C:
+			tell(time.Since(begin))
+		}
+	}
 }
 
 // check runs SQLite's own check of the file.
@@ -192,7 +242,11 @@ func (s *source) close() {
 }
 
 // copyTo writes every page into tx in its stored form.
-func (s *source) copyTo(ctx context.Context, tx *pagestore.Tx, progress func(done, total int64)) error {
+func (s *source) copyTo(ctx context.Context, tx *pagestore.Tx, progress func(ImportProgress)) error {
+	begin, total := time.Now(), s.pages*int64(s.pageSize)
+	tell := func(pages int64) {
+		progress(ImportProgress{ImportCopy, time.Since(begin), pages * int64(s.pageSize), total})
+	}
 	rows, err := s.conn.QueryContext(ctx, "SELECT pgno, data FROM sqlite_dbpage('main') WHERE pgno <= ?", s.pages)
 	if err != nil {
 		return err
@@ -218,8 +272,8 @@ func (s *source) copyTo(ctx context.Context, tx *pagestore.Tx, progress func(don
 		if err := tx.WritePage(uint32(n), data); err != nil {
 			return err
 		}
-		if progress != nil && n&0xff == 0 {
-			progress(n*int64(s.pageSize), s.pages*int64(s.pageSize))
+		if n&0xff == 0 {
+			tell(n)
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -229,9 +283,7 @@ func (s *source) copyTo(ctx context.Context, tx *pagestore.Tx, progress func(don
 		return fmt.Errorf("SQLite gave %d of %d pages", next-1, s.pages)
 	}
 	tx.Truncate(uint32(s.pages))
-	if progress != nil {
-		progress(s.pages*int64(s.pageSize), s.pages*int64(s.pageSize))
-	}
+	tell(s.pages)
 	return nil
 }
 

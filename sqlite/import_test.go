@@ -9,8 +9,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hako-run/hako/pagestore"
 )
@@ -48,18 +50,21 @@ func TestImportedFileExportsByteExact(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := newStore(t)
-			var last int64
-			db, err := Import(context.Background(), s, "shop", path, ImportOptions{Progress: func(done, total int64) {
-				if done < last || done > total || total != int64(len(original)) {
-					t.Errorf("progress: %d of %d after %d", done, total, last)
+			var last ImportProgress
+			db, err := Import(context.Background(), s, "shop", path, ImportOptions{Progress: func(p ImportProgress) {
+				switch {
+				case p.Step == ImportCheck && last.Step != ImportCopy && p.Total == 0 && p.Elapsed >= last.Elapsed:
+				case p.Step == ImportCopy && last.Step != "" && p.Done > last.Done && p.Done <= p.Total && p.Total == int64(len(original)):
+				default:
+					t.Errorf("progress: %+v after %+v", p, last)
 				}
-				last = done
+				last = p
 			}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if last != int64(len(original)) {
-				t.Errorf("progress ended at %d", last)
+			if last.Done != int64(len(original)) {
+				t.Errorf("progress ended with %+v", last)
 			}
 			conn := openConn(t, s, "shop")
 			want(t, query(t, conn, "SELECT count(*), sum(length(b)) FROM t"), query(t, c, "SELECT count(*), sum(length(b)) FROM t"))
@@ -190,9 +195,16 @@ func TestImportRefusesWhatIsNoSoundDatabase(t *testing.T) {
 	if err := os.WriteFile(path, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	if _, err := Import(ctx, s, "shop", path, ImportOptions{Progress: func(int64, int64) { cancel() }}); !errors.Is(err, context.Canceled) {
-		t.Errorf("canceled: %v", err)
+	for _, step := range []ImportStep{ImportCheck, ImportCopy} {
+		ctx, cancel := context.WithCancel(context.Background())
+		if _, err := Import(ctx, s, "shop", path, ImportOptions{Progress: func(p ImportProgress) {
+			if p.Step == step {
+				cancel()
+			}
+		}}); !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled while %s: %v", step, err)
+		}
+		cancel()
 	}
 	if list, err := s.Databases(); err != nil || len(list) != 0 {
 		t.Errorf("databases left behind: %v, %v", list, err)
@@ -202,6 +214,23 @@ func TestImportRefusesWhatIsNoSoundDatabase(t *testing.T) {
 	}
 	if _, err := Import(context.Background(), s, "shop", path, ImportOptions{}); !errors.Is(err, pagestore.ErrExists) {
 		t.Errorf("into a name that is taken: %v", err)
+	}
+}
+
+func TestCheckTellsHowLongItTakes(t *testing.T) {
+	var told []time.Duration
+	enough := make(chan struct{})
+	failure := errors.New("failure")
+	err := during(time.Millisecond, func(elapsed time.Duration) {
+		if told = append(told, elapsed); len(told) == 4 {
+			close(enough)
+		}
+	}, func() error {
+		<-enough
+		return failure
+	})
+	if err != failure || told[0] != 0 || told[1] <= 0 || !slices.IsSorted(told) {
+		t.Errorf("%v, told %v", err, told)
 	}
 }
 

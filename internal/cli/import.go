@@ -23,8 +23,14 @@ checked first; a damaged one is refused, and nothing is made.`,
 				return usageError{err}
 			}
 			return a.withStore(true, func(s *pagestore.Store) error {
-				p := a.progress("import "+args[0], "checking the file", true)
-				d, err := sqlite.Import(cmd.Context(), s, args[0], args[1], sqlite.ImportOptions{Retain: policy, Progress: p.update})
+				p := a.progress("import "+args[0], "", true)
+				d, err := sqlite.Import(cmd.Context(), s, args[0], args[1], sqlite.ImportOptions{Retain: policy, Progress: func(i sqlite.ImportProgress) {
+					if i.Total > 0 {
+						p.update(i.Done, i.Total)
+					} else {
+						p.begins(string(i.Step))
+					}
+				}})
 				p.end()
 				if err != nil {
 					return err

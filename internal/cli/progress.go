@@ -68,11 +68,13 @@ func (p *progress) tick() {
 	}
 }
 
-// begins says that a step without amounts begins.
+// begins says that a step without amounts begins, or goes on.
 func (p *progress) begins(step string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.step, p.begin = step, p.now()
+	if p.step != step {
+		p.step, p.begin = step, p.now()
+	}
 }
 
 // update may be called often.
