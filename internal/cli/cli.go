@@ -64,12 +64,13 @@ type app struct {
 	json bool   // --json
 
 	storeOptions pagestore.Options
+	checkMemory  int64 // bytes of the largest database that verify checks in memory
 
 	// keepsInterrupt is set while the interactive shell deals with Ctrl-C.
 	keepsInterrupt atomic.Bool
 }
 
-func newApp(s Streams) *app { return &app{Streams: s} }
+func newApp(s Streams) *app { return &app{Streams: s, checkMemory: checkMemory} }
 
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.rootCommand()

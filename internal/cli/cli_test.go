@@ -28,6 +28,8 @@ type harness struct {
 	t    *testing.T
 	data string
 	fs   vfs.FS
+
+	checkMemory int64 // 0: as usual
 }
 
 func newHarness(t *testing.T) *harness {
@@ -41,6 +43,9 @@ func (h *harness) run(in string, args ...string) (code int, out, errs string) {
 	var o, e bytes.Buffer
 	a := newApp(Streams{strings.NewReader(in), &o, &e})
 	a.storeOptions.FS = h.fs
+	if h.checkMemory != 0 {
+		a.checkMemory = h.checkMemory
+	}
 	code = a.run(h.t.Context(), append([]string{"--data", h.data}, args...))
 	return code, o.String(), e.String()
 }
@@ -365,10 +370,50 @@ func TestDamagedStoreIsReported(t *testing.T) {
 	}
 	h.fails(exitFailed, "`hako db verify` tells what is damaged", "db", "shell", "shop", "SELECT sum(length(what)) FROM orders")
 	h.fails(exitFailed, "hako: store is damaged: shop@4 page ", "db", "shell", "shop", "SELECT sum(length(what)) FROM orders")
+	h.checkMemory = 1 // no file can be written of it
 	code, out, _ = h.run("", "db", "verify", "--json")
 	var results []verifyJSON
 	if err := json.Unmarshal([]byte(out), &results); err != nil || code != exitFailed || len(results) != 1 || results[0].OK {
 		t.Errorf("verify --json: %d, %v, %s", code, err, out)
+	}
+}
+
+// A database that is too large to be checked in memory is checked as a file.
+func TestVerifyLargeDatabase(t *testing.T) {
+	h := newHarness(t)
+	file := filepath.Join(t.TempDir(), "wal.sqlite")
+	db, err := sql.Open("sqlite", "file:"+file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"PRAGMA journal_mode=WAL", "CREATE TABLE orders(id INTEGER PRIMARY KEY, what TEXT)", "INSERT INTO orders VALUES (1, 'a box'), (2, 'a bag')",
+		"CREATE INDEX by_what ON orders(what)",
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.ok("db", "import", "shop", file)
+	h.checkMemory = 1
+	h.equal("shop: ok, up to version 1\n", "db", "verify")
+	// An index that lacks rows is found by looking them up.
+	h.ok("db", "shell", "shop", "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = 'CREATE INDEX by_what ON orders(what) WHERE id > 1' WHERE name = 'by_what'")
+	h.ok("db", "shell", "shop", "INSERT INTO orders VALUES (0, 'not in it')")
+	h.ok("db", "shell", "shop", "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = 'CREATE INDEX by_what ON orders(what)' WHERE name = 'by_what'")
+	const lacks = "  integrity_check: row 1 missing from index by_what\n"
+	for _, memory := range []int64{1, checkMemory} {
+		h.checkMemory = memory
+		if code, out, _ := h.run("", "db", "verify"); code != exitFailed || !strings.Contains(out, lacks) {
+			t.Errorf("verify in %d bytes: exit code %d\n%s", memory, code, out)
+		}
+	}
+	tmp := filepath.Join(h.data, "store", "tmp")
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

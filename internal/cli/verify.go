@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/hako-run/hako/pagestore"
-	"github.com/hako-run/hako/sqlite"
 	"github.com/spf13/cobra"
 )
 
@@ -106,8 +105,7 @@ func (a *app) verifyOne(ctx context.Context, s *pagestore.Store, name string) (v
 	for _, f := range found {
 		r.Findings = append(r.Findings, f.Error())
 	}
-	p.begins("integrity_check")
-	text, err := integrityCheck(ctx, s, name)
+	text, err := a.integrityCheck(ctx, d, p)
 	if err != nil {
 		if ctx.Err() != nil {
 			return r, err
@@ -121,35 +119,3 @@ func (a *app) verifyOne(ctx context.Context, s *pagestore.Store, name string) (v
 	return r, nil
 }
 
-// checkCache is the memory that SQLite may use for pages during a check, in
-// bytes.
-const checkCache = 512 << 20
-
-// integrityCheck returns what SQLite finds wrong with the newest version.
-func integrityCheck(ctx context.Context, s *pagestore.Store, name string) (found []string, err error) {
-	// The check looks up every row in every index, so it wants its pages at hand.
-	db, err := sqlite.OpenDB(s, fmt.Sprintf("%s?_pragma=cache_size(-%d)", name, checkCache>>10))
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if e := db.Close(); err == nil {
-			err = e
-		}
-	}()
-	rows, err := db.QueryContext(ctx, "PRAGMA integrity_check")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		if text != "ok" {
-			found = append(found, text)
-		}
-	}
-	return found, rows.Err()
-}
