@@ -118,4 +118,3 @@ func (a *app) verifyOne(ctx context.Context, s *pagestore.Store, name string) (v
 	r.OK = len(r.Findings) == 0
 	return r, nil
 }
-
