@@ -124,7 +124,16 @@ func (sh *Shell) importRows(ctx context.Context, r *csvReader, file, table strin
 				args[i] = row[i]
 			}
 		}
-		if _, err := insert.ExecContext(ctx, args...); err != nil {
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		// Only the first row may have to wait for a lock. To watch the context
+		// for the others too would take longer than to insert them.
+		rowCtx := ctx
+		if n > 0 {
+			rowCtx = context.WithoutCancel(ctx)
+		}
+		if _, err := insert.ExecContext(rowCtx, args...); err != nil {
 			if ctx.Err() != nil {
 				return 0, ctx.Err()
 			}

@@ -1,7 +1,9 @@
 package shell
 
 import (
+	"context"
 	"encoding/csv"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -71,6 +73,35 @@ func readAll(text string) (rows [][]string, err error) {
 		}
 		rows = append(rows, row)
 	}
+}
+
+// endsAfter is a context that ends when it has been asked a number of times.
+type endsAfter struct {
+	context.Context
+	asks int
+}
+
+func (c *endsAfter) Err() error {
+	if c.asks--; c.asks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestCanceledImportLeavesNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f.csv")
+	if err := os.WriteFile(file, []byte(strings.Repeat("1\n", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db := openDB(t)
+	check(t, db, "create table t(a);", "")
+	var errs strings.Builder
+	ctx := &endsAfter{t.Context(), 500}
+	err := Run(ctx, Options{DB: db, In: strings.NewReader(".import " + file + " t"), Out: io.Discard, Err: &errs})
+	if !errors.Is(err, context.Canceled) || ctx.asks < -100 {
+		t.Errorf("canceled import: %v, %s, asked %d times more", err, errs.String(), -ctx.asks)
+	}
+	check(t, db, "select count(*) from t;", "0\n")
 }
 
 // What encoding/csv writes is read as it was, and no input hangs or panics.
