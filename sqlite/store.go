@@ -17,13 +17,14 @@ import (
 // An openStore is a store that SQLite can open databases of, under a VFS of
 // its own.
 type openStore struct {
-	id    uintptr
-	dir   string
-	name  string // of the VFS
-	vfs   *vfscore.VFS
-	cVFS  uintptr
-	refs  int  // connectors and connections
-	owned bool // opened here, so closed with the last reference
+	id       uintptr
+	dir      string
+	name     string // of the VFS
+	vfs      *vfscore.VFS
+	cVFS     uintptr
+	refs     int  // connectors and connections
+	owned    bool // opened here, so closed with the last reference
+	replaced bool // it was closed while there were references; another one has its directory
 }
 
 var stores = struct {
@@ -31,7 +32,15 @@ var stores = struct {
 	last  uintptr
 	byID  map[uintptr]*openStore
 	byDir map[string]*openStore
-}{byID: make(map[uintptr]*openStore), byDir: make(map[string]*openStore)}
+	under map[string]*flight // directories whose store is being opened or closed
+}{byID: make(map[uintptr]*openStore), byDir: make(map[string]*openStore), under: make(map[string]*flight)}
+
+// A flight is the opening or closing of a store under way, during which stores
+// is not locked.
+type flight struct {
+	done chan struct{}
+	err  error // of opening; set before done is closed
+}
 
 // ErrInUse is returned, wrapped, when a store is detached while connections to
 // it are open.
@@ -45,8 +54,8 @@ func storeOf(pVfs uintptr) *openStore {
 
 // Attach makes SQLite know an open store, unless it does already, and returns
 // the name of its VFS: any connection of modernc.org/sqlite can open
-// "file:shop?vfs=NAME". Detach the store before closing it. A [Connector] does
-// both by itself.
+// "file:shop?vfs=NAME". Detach the store before closing it: one that is closed
+// stays known until another one of its directory takes its place.
 func Attach(s *pagestore.Store) (vfs string, err error) {
 	stores.Lock()
 	defer stores.Unlock()
@@ -79,11 +88,14 @@ func Detach(s *pagestore.Store) error {
 // attach returns the openStore of s; stores is locked.
 func attach(s *pagestore.Store, owned bool) (*openStore, error) {
 	key := dirKey(s.Dir())
-	if o := stores.byDir[key]; o != nil {
+	if o := attached(key); o != nil {
 		if o.vfs.Store() != s {
 			return nil, fmt.Errorf("attach store %s: another store of that directory is attached: detach that first", s.Dir())
 		}
 		return o, nil
+	}
+	if err := closedErr(s); err != nil {
+		return nil, fmt.Errorf("attach: %w", err)
 	}
 	stores.last++
 	o := &openStore{id: stores.last, dir: s.Dir(), name: fmt.Sprintf("hako-%d", stores.last), vfs: vfscore.New(s, vfscore.Options{Owners: owners, Journal: fileExists}), owned: owned}
@@ -95,10 +107,40 @@ func attach(s *pagestore.Store, owned bool) (*openStore, error) {
 	return o, nil
 }
 
+// attached returns the store of a directory. One that somebody has closed
+// makes room for another. stores is locked.
+func attached(key string) *openStore {
+	o := stores.byDir[key]
+	if o == nil || closedErr(o.vfs.Store()) == nil {
+		return o
+	}
+	if o.unused() {
+		o.forget()
+		return nil
+	}
+	// Connections use the VFS still, if only to be closed.
+	o.replaced = true
+	delete(stores.byDir, key)
+	return nil
+}
+
+// closedErr returns an error if the store is closed.
+func closedErr(s *pagestore.Store) error {
+	if _, err := s.Snapshots(); errors.Is(err, pagestore.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// unused reports whether nobody can call the VFS any more.
+func (o *openStore) unused() bool { return o.refs == 0 && len(o.vfs.Open()) == 0 }
+
 func (o *openStore) forget() {
 	unregisterVFS(o.cVFS)
 	delete(stores.byID, o.id)
-	delete(stores.byDir, dirKey(o.dir))
+	if key := dirKey(o.dir); stores.byDir[key] == o {
+		delete(stores.byDir, key)
+	}
 }
 
 // acquireStore returns the store with a reference more, or, if s is nil, that
@@ -106,22 +148,62 @@ func (o *openStore) forget() {
 func acquireStore(s *pagestore.Store, dir string) (*openStore, error) {
 	stores.Lock()
 	defer stores.Unlock()
-	var o *openStore
-	var err error
 	if s != nil {
-		o, err = attach(s, false)
-	} else if o = stores.byDir[dirKey(dir)]; o == nil {
-		if s, err = pagestore.Open(dir, pagestore.Options{}); err == nil {
-			if o, err = attach(s, true); err != nil {
-				s.Close()
+		o, err := attach(s, false)
+		if err == nil {
+			o.refs++
+		}
+		return o, err
+	}
+	for key := dirKey(dir); ; {
+		if o := attached(key); o != nil {
+			o.refs++
+			return o, nil
+		}
+		f := stores.under[key]
+		if f == nil {
+			o, err := openDir(key, dir)
+			if err == nil {
+				o.refs++
 			}
+			return o, err
+		}
+		stores.Unlock()
+		<-f.done
+		stores.Lock()
+		if f.err != nil {
+			return nil, f.err
 		}
 	}
+}
+
+// openDir opens the store of a directory. stores is locked, but not
+// throughout.
+func openDir(key, dir string) (o *openStore, err error) {
+	f := takeOff(key)
+	defer func() { f.land(key, err) }()
+	stores.Unlock()
+	s, err := pagestore.Open(dir, pagestore.Options{})
+	stores.Lock()
 	if err != nil {
 		return nil, err
 	}
-	o.refs++
+	if o, err = attach(s, true); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return o, nil
+}
+
+func takeOff(key string) *flight {
+	f := &flight{done: make(chan struct{})}
+	stores.under[key] = f
+	return f
+}
+
+func (f *flight) land(key string, err error) {
+	f.err = err
+	delete(stores.under, key)
+	close(f.done)
 }
 
 // retain adds a reference.
@@ -135,15 +217,27 @@ func (o *openStore) retain() {
 func (o *openStore) release() error {
 	stores.Lock()
 	defer stores.Unlock()
-	if o.refs--; o.refs > 0 || !o.owned {
+	if o.refs--; o.refs > 0 || !o.owned && !o.replaced {
 		return nil
 	}
 	if open := o.vfs.Open(); len(open) > 0 { // of modernc's own driver, by the VFS's name
+		if o.replaced {
+			return nil // the VFS stays
+		}
 		o.refs++
 		return fmt.Errorf("close store %s: %w: %s: close them first", o.dir, ErrInUse, strings.Join(open, ", "))
 	}
 	o.forget()
-	return o.vfs.Store().Close()
+	if !o.owned {
+		return nil
+	}
+	key := dirKey(o.dir)
+	f := takeOff(key)
+	stores.Unlock()
+	err := o.vfs.Store().Close()
+	stores.Lock()
+	f.land(key, nil)
+	return err
 }
 
 // fileExists also says yes if it cannot know.
@@ -152,13 +246,20 @@ func fileExists(name string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// dirKey is the same for all names of a directory.
+// dirKey is the same for all names of a directory, which need not exist yet.
 func dirKey(dir string) string {
-	if abs, err := filepath.Abs(dir); err == nil {
-		dir = abs
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return dir
 	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	rest := ""
+	for at := abs; ; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if at == filepath.Dir(at) {
+			return abs
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
 	}
-	return dir
 }
