@@ -29,8 +29,10 @@
 //	                           time or a tag; 'head' for the newest, NULL for what
 //	                           the connection was opened with; returns the version
 //
-// A pinned connection does not write. A connection that goes back to its pool
-// is no longer pinned; take a sql.Conn to keep it.
+// A pinned connection does not write. After hako_at('head') one that was opened
+// as shop@42 reads the newest version, but does not write either; after
+// hako_at(NULL) it reads version 42 again. A connection that goes back to its
+// pool is no longer pinned; take a sql.Conn to keep it.
 //
 // # Transactions
 //

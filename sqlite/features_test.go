@@ -176,6 +176,9 @@ func TestRelativeSnapshotIsOneForAllConnections(t *testing.T) {
 	want(t, query(t, a, "SELECT hako_at('1')"), "1")
 	want(t, query(t, a, "SELECT hako_at('head')"), "3")
 	want(t, query(t, a, "SELECT count(*) FROM t"), "2")
+	if _, err := a.ExecContext(context.Background(), "INSERT INTO t VALUES (2)"); !errors.Is(err, pagestore.ErrReadOnly) {
+		t.Errorf("write at the head to what was opened as a version: %v", err)
+	}
 	want(t, query(t, a, "SELECT hako_at(NULL)"), "2")
 	exec(t, a, "CREATE TEMP TABLE scratch(x)", "INSERT INTO scratch SELECT a FROM t")
 	want(t, query(t, a, "SELECT x FROM scratch"), "1")
