@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -259,10 +260,85 @@ func TestTrim(t *testing.T) {
 		t.Errorf("trim prints %s", out)
 	}
 	h.ok("db", "create", "blog")
-	h.fails(exitUsage, "say what to drop", "db", "trim", "shop")
+	h.fails(exitUsage, "shop retains all versions: say what to drop", "db", "trim", "shop")
+	h.fails(exitUsage, "needs a NAME, or --all", "db", "trim")
+	h.fails(exitUsage, "exclude each other", "db", "trim", "shop", "--keep", "1", "--before", "1")
+	h.fails(exitUsage, "--all applies what each database retains", "db", "trim", "shop", "--all")
+	h.fails(exitUsage, "--all applies what each database retains", "db", "trim", "--all", "--keep", "1")
 	h.fails(exitUsage, "--keep all drops nothing", "db", "trim", "shop", "--keep", "all")
 	h.fails(exitUsage, "retention \"soon\"", "db", "trim", "shop", "--keep", "soon")
 	h.fails(exitUsage, "is a snapshot of blog, not of shop", "db", "trim", "shop", "--before", "blog@0")
+}
+
+func TestTrimAsRetained(t *testing.T) {
+	h := newHarness(t)
+	for _, name := range []string{"shop", "blog", "wiki"} {
+		h.ok("db", "create", name)
+		for range 5 {
+			h.ok("db", "shell", name, "CREATE TABLE IF NOT EXISTS t(a); INSERT INTO t VALUES (1)")
+		}
+	}
+	h.equal("nothing to drop: all databases retain all versions\n", "db", "trim", "--all", "--dry-run")
+	h.ok("db", "retain", "shop", "2")
+	h.ok("db", "retain", "blog", "3")
+	oldest := func(name string) (v uint64) {
+		t.Helper()
+		var info struct{ Oldest uint64 }
+		if err := json.Unmarshal([]byte(h.ok("db", "show", name, "--json")), &info); err != nil {
+			t.Fatal(err)
+		}
+		return info.Oldest
+	}
+	if out := h.ok("db", "trim", "--all", "--dry-run"); !regexp.MustCompile(`^would drop 4 versions of blog: .*; kept from version 4\nwould drop 5 versions of shop: .*; kept from version 5\n$`).MatchString(out) {
+		t.Errorf("trim --all --dry-run prints %s", out)
+	}
+	if out := h.ok("db", "trim", "shop"); !strings.HasPrefix(out, "dropped 5 versions of shop: ") || oldest("shop") != 5 || oldest("blog") != 0 {
+		t.Errorf("trim prints %s; kept is shop from %d, blog from %d", out, oldest("shop"), oldest("blog"))
+	}
+	var list []trimJSON
+	if err := json.Unmarshal([]byte(h.ok("db", "trim", "--all", "--json")), &list); err != nil || len(list) != 2 || list[0].Database != "blog" || list[0].Versions != 4 || list[1].Versions != 0 {
+		t.Errorf("trim --all --json is %+v, %v", list, err)
+	}
+	if oldest("blog") != 4 || oldest("wiki") != 0 {
+		t.Errorf("kept is blog from %d, wiki from %d", oldest("blog"), oldest("wiki"))
+	}
+}
+
+// A typist types a statement again and again until the answer holds a word.
+type typist struct {
+	statement, until string
+	answer           *bytes.Buffer
+	deadline         time.Time
+}
+
+func (r *typist) Read(p []byte) (int, error) {
+	if strings.Contains(r.answer.String(), r.until) || time.Now().After(r.deadline) {
+		return 0, io.EOF
+	}
+	time.Sleep(time.Millisecond)
+	return copy(p, r.statement), nil
+}
+
+func TestShellAppliesRetention(t *testing.T) {
+	h := newHarness(t)
+	h.sample()
+	h.ok("db", "retain", "shop", "1")
+	for _, interval := range []time.Duration{0, time.Millisecond} {
+		var out, errs bytes.Buffer
+		in := &typist{statement: ".bail off\nSELECT hako_at(1);\n", until: "was trimmed", answer: &errs, deadline: time.Now().Add(10 * time.Second)}
+		if interval == 0 {
+			in.deadline = time.Now()
+		}
+		a := newApp(Streams{in, &out, &errs})
+		a.storeOptions.TrimInterval = interval
+		a.run(t.Context(), []string{"--data", h.data, "db", "shell", "shop"})
+		if trimmed := strings.Contains(errs.String(), "version 1 of shop was trimmed"); trimmed != (interval > 0) {
+			t.Errorf("trimmed every %v: %v\n%s", interval, trimmed, errs.String())
+		}
+		if interval == 0 && a.storeOptions.TrimInterval != time.Minute {
+			t.Errorf("a shell trims every %v", a.storeOptions.TrimInterval)
+		}
+	}
 }
 
 func TestEveryMistakeGetsAnErrorThatHelps(t *testing.T) {

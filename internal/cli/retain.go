@@ -10,7 +10,8 @@ func (a *app) retainCommand() *cobra.Command {
 		Use:   "retain NAME 30d|1000|all",
 		Short: "Set how much history is kept: an age, a number of versions, or all",
 		Long: `Set how much history is kept: an age, a number of versions, or all. Older versions
-are dropped from time to time while a server runs, and by hako db trim.`,
+are dropped once a minute while a hako runs that has the databases open, such as
+hako db shell, and by hako db trim NAME or hako db trim --all.`,
 		Args: arguments(2, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			policy, err := pagestore.ParseRetention(args[1])

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/hako-run/hako/internal/cli/shell"
 	"github.com/hako-run/hako/pagestore"
@@ -66,7 +68,12 @@ Otherwise results are lists as sqlite3 prints them, and the first error ends it.
 	return cmd
 }
 
+// trimInterval is how often a command that runs for long applies what the
+// databases retain.
+const trimInterval = time.Minute
+
 func (a *app) shell(ctx context.Context, snapshot, locking string, o shell.Options) error {
+	a.storeOptions.TrimInterval = cmp.Or(a.storeOptions.TrimInterval, trimInterval)
 	return a.withSnapshot(snapshot, func(s *pagestore.Store, at *pagestore.Snapshot) (err error) {
 		name := at.String()
 		head := !strings.Contains(snapshot, "@") || strings.HasSuffix(snapshot, "@head")
