@@ -15,6 +15,10 @@ import (
 type CreateOptions struct {
 	PageSize int // bytes; 0: 4096
 	Retain   Retention
+
+	// Unpublished keeps the name free and the database out of all lists until
+	// Publish. A crash before that removes it.
+	Unpublished bool
 }
 
 // Create makes an empty database.
@@ -27,7 +31,7 @@ func (s *Store) Create(name string, o CreateOptions) (*Database, error) {
 	}
 	rec := dbRecord{name: name, pageSize: o.PageSize, retain: o.Retain}
 	zero := &Commit{PageSize: o.PageSize}
-	d, err := s.create(&rec, zero)
+	d, err := s.create(&rec, zero, o.Unpublished)
 	if err != nil {
 		return nil, fmt.Errorf("create database %s: %w", name, err)
 	}
@@ -56,14 +60,14 @@ func (s *Store) Branch(at *Snapshot, name string) (*Database, error) {
 	zero := *at.c
 	zero.Version, zero.Changed, zero.Stored, zero.Prev = 0, 0, 0, Hash{}
 	zero.Note = fmt.Sprintf("branch of %s", at)
-	d, err := s.create(&rec, &zero)
+	d, err := s.create(&rec, &zero, false)
 	if err != nil {
 		return nil, fmt.Errorf("branch %s from %s: %w", name, at, err)
 	}
 	return d, nil
 }
 
-func (s *Store) create(rec *dbRecord, zero *Commit) (*Database, error) {
+func (s *Store) create(rec *dbRecord, zero *Commit, unpublished bool) (*Database, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
@@ -87,8 +91,15 @@ func (s *Store) create(rec *dbRecord, zero *Commit) (*Database, error) {
 		}
 		b.Set(branchKey(rec.parent.id, rec.parent.v, rec.id), nil, nil)
 	}
-	b.Set(nameKey(rec.name), binary.BigEndian.AppendUint32(nil, rec.id), nil)
-	b.Set(dbKey(keyDB, rec.id), rec.encode(), nil)
+	if unpublished { // on disk it is one that was deleted, which the next Open removes
+		gone := *rec
+		gone.deleted = true
+		b.Set(dbKey(keyDB, rec.id), gone.encode(), nil)
+		b.Set(dbKey(keyDeleted, rec.id), nil, nil)
+	} else {
+		b.Set(nameKey(rec.name), binary.BigEndian.AppendUint32(nil, rec.id), nil)
+		b.Set(dbKey(keyDB, rec.id), rec.encode(), nil)
+	}
 	b.Set(versionKey(keyCommit, rec.id, 0), (&commitRecord{Commit: *zero}).encode(), nil)
 	b.Set(timeKey(rec.id, zero.Time.UnixNano()), []byte{0}, nil)
 	s.nextID++
@@ -97,7 +108,49 @@ func (s *Store) create(rec *dbRecord, zero *Commit) (*Database, error) {
 		s.nextID--
 		return nil, err
 	}
+	if unpublished {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.add(*rec, zero), nil
+	}
 	return s.load(rec.id) // somebody may have found the name by now: there is one Database for an id
+}
+
+// Publish gives a database that was made unpublished its name, or fails with
+// ErrExists if another has got it meanwhile.
+func (s *Store) Publish(d *Database) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.done()
+	s.catalog.Lock()
+	defer s.catalog.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := s.nameFree(d.rec.name); err != nil {
+		return fmt.Errorf("publish database %s: %w", d.rec.name, err)
+	}
+	b := s.db.NewBatch()
+	defer s.closeBatch(b)
+	b.Set(nameKey(d.rec.name), binary.BigEndian.AppendUint32(nil, d.id), nil)
+	b.Set(dbKey(keyDB, d.id), d.rec.encode(), nil)
+	b.Delete(dbKey(keyDeleted, d.id), nil)
+	if err := s.apply(b, pebble.Sync); err != nil {
+		return fmt.Errorf("publish database %s: %w", d.rec.name, err)
+	}
+	return nil
+}
+
+// Discard removes a database that was made unpublished.
+func (s *Store) Discard(d *Database) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.done()
+	d.mu.Lock()
+	d.rec.deleted = true
+	d.mu.Unlock()
+	return s.purgeIfFree(d)
 }
 
 // nameFree returns ErrExists if a database has the name; s.catalog is held.

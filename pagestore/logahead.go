@@ -26,6 +26,10 @@ func newLogAhead(f vfs.File) *logAhead {
 	return l
 }
 
+// Preallocate does nothing: the zeros take the space, no more of it than will
+// be used soon.
+func (l *logAhead) Preallocate(int64, int64) error { return nil }
+
 func (l *logAhead) Write(p []byte) (int, error) {
 	if end := l.at + int64(len(p)); end > l.zeroed {
 		// If this fails the log grows as any file does, or its own write fails.

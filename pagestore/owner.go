@@ -35,17 +35,23 @@ func (s *Store) acquire() error {
 		return e
 	}
 	s.lock = lock
+	// The lock counts. On a full disk others do not learn whose it is.
+	if err := s.writeOwner(path); err != nil && !isDiskFull(err) {
+		lock.Close()
+		s.lock = nil
+		return err
+	}
+	return nil
+}
+
+func (s *Store) writeOwner(path string) error {
 	f, err := s.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		lock.Close()
 		return err
 	}
 	b, _ := json.Marshal(owner{os.Getpid(), s.opts.Command})
 	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Close()); err != nil {
-		lock.Close()
-	}
-	return err
+	return errors.Join(err, f.Close())
 }
 
 func (s *Store) release() error {

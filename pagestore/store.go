@@ -410,7 +410,12 @@ type spaceGuard struct {
 	total int64
 }
 
-const maxReserve = 64 << 20
+// The reserve is a twentieth of the disk, but enough for Pebble's logs and one
+// flush, unless that is most of the disk.
+const (
+	maxReserve = 64 << 20
+	minReserve = 40 << 20
+)
 
 func (g *spaceGuard) check(s *Store, bytes, most int64) error {
 	g.mu.Lock()
@@ -424,7 +429,8 @@ func (g *spaceGuard) check(s *Store, bytes, most int64) error {
 		}
 		g.asked = now
 	}
-	reserve := min(most, g.total/20*most/maxReserve)
+	reserve := max(g.total/20, min(minReserve, g.total/2))
+	reserve = min(reserve, maxReserve) * most / maxReserve
 	if g.avail-2*bytes < reserve {
 		return fmt.Errorf("%w: %s has %d MiB left and %d MiB are kept in reserve: free some space, or trim old versions",
 			ErrDiskFull, s.dir, g.avail>>20, reserve>>20)

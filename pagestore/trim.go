@@ -174,7 +174,12 @@ func (s *Store) compact(ctx context.Context, id uint32) error {
 			return err
 		}
 	}
-	return nil
+	// Files that were replaced are removed in the background, which the end of
+	// the process would leave to the next Open.
+	return s.guard(func() error {
+		s.db.TestOnlyWaitForCleaning()
+		return nil
+	})
 }
 
 func (s *Store) compactRange(ctx context.Context, lower, upper []byte) error {

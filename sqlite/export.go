@@ -34,10 +34,19 @@ func Export(ctx context.Context, at *pagestore.Snapshot, path string, o ExportOp
 }
 
 func export(ctx context.Context, at *pagestore.Snapshot, path string, o ExportOptions) (err error) {
-	if !o.Overwrite {
-		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return errors.Join(err, fmt.Errorf("%w: choose another name, or ask to overwrite it", ErrFileExists))
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case !o.Overwrite:
+		return fmt.Errorf("%w: choose another name, or ask to overwrite it", ErrFileExists)
+	case info.Mode()&fs.ModeSymlink != 0: // the file that it names is to be replaced, not the link
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return err
 		}
+		return export(ctx, at, path, o)
+	case !info.Mode().IsRegular(): // a directory, or a device such as /dev/null
+		return fmt.Errorf("%w, and it is no regular file: choose another name", ErrFileExists)
 	}
 	for _, suffix := range []string{"-journal", "-wal"} { // SQLite would take it for the new file's
 		if _, err := os.Lstat(path + suffix); err == nil {

@@ -73,13 +73,13 @@ func importFile(ctx context.Context, s *pagestore.Store, name, path string, o Im
 		return nil, err
 	}
 	defer src.close()
-	db, err := s.Create(name, pagestore.CreateOptions{PageSize: src.pageSize, Retain: o.Retain})
+	db, err := s.Create(name, pagestore.CreateOptions{PageSize: src.pageSize, Retain: o.Retain, Unpublished: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Delete(name))
+			err = errors.Join(err, s.Discard(db))
 		}
 	}()
 	w, err := db.TryWriter()
@@ -98,23 +98,23 @@ func importFile(ctx context.Context, s *pagestore.Store, name, path string, o Im
 	if _, err := tx.Commit(ctx); err != nil {
 		return nil, err
 	}
-	return db, nil
+	return db, s.Publish(db)
 }
 
 // checkMagic tells early, and in words, that a file is something else.
 func checkMagic(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() { // before it is opened: a pipe would wait for its writer
+		return fmt.Errorf("%w: it is not a regular file", ErrNotSQLite)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%w: it is not a regular file", ErrNotSQLite)
-	}
 	var head [vfscore.HeaderSize]byte
 	switch n, err := io.ReadFull(f, head[:]); {
 	case n == 0:
