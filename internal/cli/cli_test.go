@@ -75,7 +75,7 @@ func (h *harness) fails(code int, want string, args ...string) {
 func (h *harness) equal(want string, args ...string) {
 	h.t.Helper()
 	out := h.ok(args...)
-	out = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`).ReplaceAllString(out, "TIME")
+	out = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`).ReplaceAllString(out, "TIME")
 	if out != want {
 		h.t.Errorf("%v prints\n%s\nnot\n%s", args, out, want)
 	}
@@ -108,7 +108,7 @@ func TestDatabaseFromCreateToDelete(t *testing.T) {
 	h.equal("a bag\n", "db", "shell", "wiki", "SELECT what FROM orders WHERE id = 2")
 	h.equal("removed the tag good of shop\n", "db", "untag", "shop", "good")
 	h.equal("dev is now preview\n", "db", "rename", "dev", "preview")
-	h.equal(`NAME     VERSION     SIZE  CHANGED                  RETAIN  FROM
+	h.equal(`NAME     VERSION     SIZE  CHANGED                   RETAIN  FROM
 copy           0  8.0 KiB  TIME  all     shop@3
 preview        0  8.0 KiB  TIME  all     shop@2
 shop           3  8.0 KiB  TIME  all

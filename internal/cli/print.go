@@ -109,12 +109,13 @@ func countText(n int64, noun string) string {
 	return humanize.Comma(n) + " " + noun + "s"
 }
 
-// timeText returns a time for people: local, with its zone.
+// timeText returns a time for people: local, with its zone, rounded up to
+// milliseconds, so that a commit's time written after an '@' names that commit.
 func timeText(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format("2006-01-02 15:04:05 MST")
+	return t.Add(time.Millisecond - 1).Truncate(time.Millisecond).Local().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 // timeJSON returns a time for programs.
