@@ -73,7 +73,7 @@ func TestLargeBlob(t *testing.T) {
 	s := newStore(t)
 	c := openConn(t, s, "shop")
 	exec(t, c, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
-	blob := make([]byte, 50_000_000)
+	blob := make([]byte, effort(50_000_000, 5_000_000))
 	rand.NewChaCha8([32]byte{1}).Read(blob)
 	if _, err := c.ExecContext(context.Background(), "INSERT INTO t VALUES (1, ?), (2, 'x')", blob); err != nil {
 		t.Fatal(err)
@@ -82,9 +82,9 @@ func TestLargeBlob(t *testing.T) {
 	if err := openConn(t, s, "shop").QueryRowContext(context.Background(), "SELECT b FROM t WHERE a = 1").Scan(&got); err != nil || !bytes.Equal(got, blob) {
 		t.Errorf("%d bytes come back that differ: %v", len(got), err)
 	}
-	want(t, query(t, c, "SELECT a, length(b) FROM t"), "1|50000000\n2|1")
+	want(t, query(t, c, "SELECT a, length(b) FROM t"), fmt.Sprintf("1|%d\n2|1", len(blob)))
 	exec(t, c, "UPDATE t SET b = zeroblob(1000) WHERE a = 1")
-	want(t, query(t, openConn(t, s, "shop@2"), "SELECT length(b) FROM t WHERE a = 1"), "50000000")
+	want(t, query(t, openConn(t, s, "shop@2"), "SELECT length(b) FROM t WHERE a = 1"), fmt.Sprint(len(blob)))
 	integrity(t, openConn(t, s, "shop@2"))
 }
 
@@ -95,8 +95,9 @@ func TestHugeTransactionTakesLittleMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	for range 12 { // 5 MB each
-		exec(t, c, "INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<1250) SELECT zeroblob(3990) || i FROM n")
+	rows := effort(1000, 100) // of 4 or 40 KB
+	for range 15 {
+		exec(t, c, fmt.Sprintf("INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) SELECT zeroblob(3990*1000/%[1]d) || i FROM n", rows))
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -104,7 +105,7 @@ func TestHugeTransactionTakesLittleMemory(t *testing.T) {
 		t.Errorf("60 MB written and not committed take %d MB of memory", grown>>20)
 	}
 	exec(t, c, "COMMIT")
-	want(t, query(t, c, "SELECT count(*), sum(length(CAST(b AS BLOB))) > 59000000 FROM t"), "15000|1")
+	want(t, query(t, c, "SELECT count(*), sum(length(CAST(b AS BLOB))) > 59000000 FROM t"), fmt.Sprintf("%d|1", 15*rows))
 }
 
 func TestPinning(t *testing.T) {

@@ -160,6 +160,15 @@ func codeOf(t testing.TB, err error) int {
 	return se.Code()
 }
 
+// effort is how much a test does of something: n, or less with -short, which is
+// for the race detector.
+func effort(n, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return n
+}
+
 // integrity fails the test unless SQLite finds the database sound.
 func integrity(t testing.TB, q querier) {
 	t.Helper()

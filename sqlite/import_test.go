@@ -285,7 +285,7 @@ func FuzzImport(f *testing.F) {
 
 // The long form passes the page at 1 GiB, which SQLite never uses.
 func TestLargeFileThereAndBack(t *testing.T) {
-	megabytes := 4
+	megabytes := effort(4, 1)
 	if long() {
 		megabytes = 1030
 	}

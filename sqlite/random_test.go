@@ -135,7 +135,7 @@ func dump(t *testing.T, c *sql.Conn) string {
 // TestRandomSQLEqualsPlainFile runs the same random statements on a plain file
 // and on a store: results, errors and contents are the same.
 func TestRandomSQLEqualsPlainFile(t *testing.T) {
-	rounds, statements := 5, 150
+	rounds, statements := effort(5, 2), 150
 	if long() {
 		rounds, statements = 100, 400
 	}
@@ -194,7 +194,7 @@ func TestRandomSQLEqualsPlainFile(t *testing.T) {
 // turn, on a plain WAL file and on a store, without a busy time-out: what they
 // see of each other, and every SQLITE_BUSY, is the same.
 func TestTwoConnectionsEqualPlainFile(t *testing.T) {
-	rounds, statements := 4, 200
+	rounds, statements := effort(4, 2), 200
 	if long() {
 		rounds, statements = 60, 600
 	}
@@ -250,7 +250,7 @@ func sameBusy(plain, hako string) bool {
 // statements on the same two databases. No statement
 // fails in a way that SQL does not explain, and every version kept is sound.
 func TestConcurrentRandomSQLStaysSound(t *testing.T) {
-	statements := 150
+	statements := effort(150, 50)
 	if long() {
 		statements = 3000
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -78,11 +79,11 @@ func readAll(text string) (rows [][]string, err error) {
 // endsAfter is a context that ends when it has been asked a number of times.
 type endsAfter struct {
 	context.Context
-	asks int
+	asks atomic.Int64
 }
 
 func (c *endsAfter) Err() error {
-	if c.asks--; c.asks < 0 {
+	if c.asks.Add(-1) < 0 {
 		return context.Canceled
 	}
 	return nil
@@ -96,10 +97,11 @@ func TestCanceledImportLeavesNothing(t *testing.T) {
 	db := openDB(t)
 	check(t, db, "create table t(a);", "")
 	var errs strings.Builder
-	ctx := &endsAfter{t.Context(), 500}
+	ctx := &endsAfter{Context: t.Context()}
+	ctx.asks.Store(500)
 	err := Run(ctx, Options{DB: db, In: strings.NewReader(".import " + file + " t"), Out: io.Discard, Err: &errs})
-	if !errors.Is(err, context.Canceled) || ctx.asks < -100 {
-		t.Errorf("canceled import: %v, %s, asked %d times more", err, errs.String(), -ctx.asks)
+	if !errors.Is(err, context.Canceled) || ctx.asks.Load() < -100 {
+		t.Errorf("canceled import: %v, %s, asked %d times more", err, errs.String(), -ctx.asks.Load())
 	}
 	check(t, db, "select count(*) from t;", "0\n")
 }
