@@ -123,7 +123,13 @@ func TestKill(t *testing.T) {
 		if line, err := r.ReadString('\n'); line != "ready\n" {
 			t.Fatalf("child said %q, %v", line, err)
 		}
-		time.AfterFunc(time.Duration(20+rng.IntN(200))*time.Millisecond, func() { cmd.Process.Kill() })
+		kill9 := func() {
+			time.AfterFunc(time.Duration(20+rng.IntN(200))*time.Millisecond, func() { cmd.Process.Kill() })
+		}
+		early := kill%2 == 0 // else it has come to its first commit, however slow the machine
+		if early {
+			kill9()
+		}
 		last := map[string]acked{}
 		for {
 			line, err := r.ReadString('\n')
@@ -146,6 +152,10 @@ func TestKill(t *testing.T) {
 				a.pages[n] = seed
 			}
 			total++
+			if !early {
+				early = true
+				kill9()
+			}
 			if a.version > last[f[0]].version {
 				last[f[0]] = a
 			}
