@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 
 	"github.com/hako-run/hako/sqlite/vfscore"
 )
@@ -80,13 +81,53 @@ func (c *conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
+// BeginTx begins a transaction. In one that is read-only, every write is
+// SQLITE_READONLY.
 func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	restrict := false
+	if o.ReadOnly {
+		already, err := c.queryOnly(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if restrict = !already; restrict {
+			if err := c.setQueryOnly(ctx, true); err != nil {
+				return nil, err
+			}
+		}
+	}
 	outer := c.begin(ctx)
 	inner, err := c.moderncConn.BeginTx(ctx, o)
 	if err = c.end(outer, err); err != nil {
+		if restrict {
+			err = errors.Join(err, c.setQueryOnly(context.Background(), false))
+		}
 		return nil, err
 	}
-	return &tx{inner, c, ctx}, nil
+	return &tx{Tx: inner, c: c, ctx: ctx, restricted: restrict}, nil
+}
+
+// queryOnly reports whether the connection refuses all writes.
+func (c *conn) queryOnly(ctx context.Context) (bool, error) {
+	r, err := c.QueryContext(ctx, "PRAGMA query_only", nil)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	row := make([]driver.Value, 1)
+	if err := r.Next(row); err != nil {
+		return false, err
+	}
+	return row[0] != int64(0), nil
+}
+
+func (c *conn) setQueryOnly(ctx context.Context, on bool) error {
+	query := "PRAGMA query_only=0"
+	if on {
+		query = "PRAGMA query_only=1"
+	}
+	_, err := c.ExecContext(ctx, query, nil)
+	return err
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -119,16 +160,25 @@ func (c *conn) ResetSession(ctx context.Context) error {
 // tx is a transaction.
 type tx struct {
 	driver.Tx
-	c   *conn
-	ctx context.Context
+	c          *conn
+	ctx        context.Context
+	restricted bool // query_only is set for this transaction alone
 }
 
 func (t *tx) Commit() error {
 	outer := t.c.begin(t.ctx)
-	return t.c.end(outer, t.Tx.Commit())
+	return t.unrestrict(t.c.end(outer, t.Tx.Commit()))
 }
 
 func (t *tx) Rollback() error {
 	outer := t.c.begin(context.Background())
-	return t.c.end(outer, t.Tx.Rollback())
+	return t.unrestrict(t.c.end(outer, t.Tx.Rollback()))
+}
+
+func (t *tx) unrestrict(err error) error {
+	if !t.restricted {
+		return err
+	}
+	t.restricted = false
+	return errors.Join(err, t.c.setQueryOnly(context.Background(), false))
 }
