@@ -319,13 +319,14 @@ func (r *typist) Read(p []byte) (int, error) {
 	return copy(p, r.statement), nil
 }
 
+// What is pinned is not trimmed, so the typist lets go of it each time.
 func TestShellAppliesRetention(t *testing.T) {
 	h := newHarness(t)
 	h.sample()
 	h.ok("db", "retain", "shop", "1")
 	for _, interval := range []time.Duration{0, time.Millisecond} {
 		var out, errs bytes.Buffer
-		in := &typist{statement: ".bail off\nSELECT hako_at(1);\n", until: "was trimmed", answer: &errs, deadline: time.Now().Add(10 * time.Second)}
+		in := &typist{statement: ".bail off\nSELECT hako_at(1);\nSELECT hako_at(NULL);\n", until: "was trimmed", answer: &errs, deadline: time.Now().Add(10 * time.Second)}
 		if interval == 0 {
 			in.deadline = time.Now()
 		}
