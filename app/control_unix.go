@@ -1,0 +1,197 @@
+//go:build unix
+
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The protocol between a registered process and others: one request for each
+// connection, a line of JSON, with it the guest's standard streams as
+// descriptors; one reply, a line of JSON. Closing the connection cancels.
+const (
+	opInfo = "info"
+	opStop = "stop"
+	opExec = "exec"
+
+	maxRequest = 1 << 20 // bytes; arguments and variables
+)
+
+type request struct {
+	Op    string   `json:"op"`
+	Args  []string `json:"args,omitempty"`
+	Env   []string `json:"env,omitempty"`
+	Stdin bool     `json:"stdin,omitempty"` // three descriptors come, not two
+}
+
+type reply struct {
+	Info  *Info  `json:"info,omitempty"`
+	Code  int    `json:"code"`
+	Error string `json:"error,omitempty"`
+}
+
+// request sends a request and returns the connection to read the reply from.
+func (r *Registry) request(path string, q request, files []*os.File) (*net.UnixConn, error) {
+	line, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	line = append(line, '\n')
+	if len(line) > maxRequest {
+		return nil, fmt.Errorf("arguments and variables have %d bytes: %d are allowed", len(line), maxRequest)
+	}
+	d := net.Dialer{Timeout: dialTimeout}
+	c, err := d.Dial("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	conn := c.(*net.UnixConn)
+	var rights []byte
+	if len(files) > 0 {
+		fds := make([]int, len(files))
+		for i, f := range files {
+			fds[i] = int(f.Fd())
+		}
+		rights = unix.UnixRights(fds...)
+	}
+	// The descriptors go with the first byte.
+	_, _, err = conn.WriteMsgUnix(line[:1], rights, nil)
+	if err == nil {
+		_, err = conn.Write(line[1:])
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// ask returns what the process behind a socket says of itself.
+func (r *Registry) ask(path string) (Info, error) {
+	conn, err := r.request(path, request{Op: opInfo}, nil)
+	if err != nil {
+		return Info{}, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(dialTimeout))
+	var reply reply
+	if err := json.NewDecoder(conn).Decode(&reply); err != nil {
+		return Info{}, err
+	}
+	if reply.Info == nil {
+		return Info{}, errors.New(reply.Error)
+	}
+	return *reply.Info, nil
+}
+
+// serve accepts connections until the listener is closed. Each is served by
+// a goroutine of its own that Close waits for.
+func (reg *Registration) serve(ctx context.Context, c Controller) {
+	defer reg.done.Done()
+	for {
+		conn, err := reg.listener.AcceptUnix()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			time.Sleep(10 * time.Millisecond) // out of descriptors: others may come free
+			continue
+		}
+		reg.done.Add(1)
+		go func() {
+			defer reg.done.Done()
+			defer conn.Close()
+			handle(ctx, conn, c)
+		}()
+	}
+}
+
+func handle(ctx context.Context, conn *net.UnixConn, c Controller) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	_ = conn.SetReadDeadline(time.Now().Add(dialTimeout))
+	first := make([]byte, 1)
+	oob := make([]byte, unix.CmsgSpace(8*4))
+	n, oobn, _, _, err := conn.ReadMsgUnix(first, oob)
+	files := receive(oob[:oobn])
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	if err != nil || n != 1 {
+		return
+	}
+	var q request
+	d := json.NewDecoder(io.LimitReader(io.MultiReader(bytes.NewReader(first), conn), maxRequest))
+	if err := d.Decode(&q); err != nil {
+		_ = json.NewEncoder(conn).Encode(reply{Error: fmt.Sprintf("the request is not understood: %v", err)})
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	var answer reply
+	switch q.Op {
+	case opInfo:
+		info := c.Info()
+		answer.Info = &info
+	case opStop:
+		c.Stop()
+		<-ctx.Done() // held open until the process ends: that is the answer
+		return
+	case opExec:
+		x := Exec{Args: q.Args, Env: q.Env}
+		switch {
+		case len(files) == 3 && q.Stdin:
+			x.Stdin = files[2]
+		case len(files) != 2 || q.Stdin:
+			answer.Error = fmt.Sprintf("exec came with %d streams", len(files))
+		}
+		if answer.Error == "" {
+			x.Stdout, x.Stderr = files[0], files[1]
+			// A client that goes away takes its guest along.
+			go func() {
+				_, _ = conn.Read(make([]byte, 1))
+				cancel()
+			}()
+			code, err := c.Exec(ctx, x)
+			answer.Code = code
+			if err != nil {
+				answer.Error = err.Error()
+			}
+		}
+	default:
+		answer.Error = fmt.Sprintf("operation %q is unknown: the other hako is of another version", q.Op)
+	}
+	_ = json.NewEncoder(conn).Encode(answer)
+}
+
+// receive takes the descriptors out of a control message.
+func receive(oob []byte) []*os.File {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var files []*os.File
+	for _, m := range messages {
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), "stream"))
+		}
+	}
+	return files
+}
