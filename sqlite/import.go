@@ -2,20 +2,15 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite/vfscore"
-	modernc "modernc.org/sqlite"
-	"modernc.org/sqlite/lib"
 )
 
 // ErrNotSQLite is returned, wrapped, by Import for a file that is no sound
@@ -33,6 +28,7 @@ type ImportStep string
 
 // The steps, in their order.
 const (
+	ImportAside ImportStep = "copying it aside" // only if there is a WAL, or the journal of a crash
 	ImportCheck ImportStep = "checking the file"
 	ImportCopy  ImportStep = "copying"
 )
@@ -41,19 +37,37 @@ const (
 type ImportProgress struct {
 	Step        ImportStep
 	Elapsed     time.Duration // since the step began
-	Done, Total int64         // bytes copied; SQLite does not tell how far a check is
+	Done, Total int64         // bytes copied; 0 for a check, as SQLite does not tell how far it is
 }
 
 // Import makes a database of an ordinary SQLite file: its version 1 is the
 // file's content, that of a hot journal or a WAL beside it included. The file
 // is checked first, and if anything goes wrong there is no database.
+//
+// Neither the file nor anything beside it is changed. It is read under SQLite's
+// shared lock, so that other programs may have it open, and write to it in WAL
+// mode; with a WAL or a hot journal a copy of it is made in the store's
+// directory, and removed at the end. This process itself must not have the file
+// open: closing it would end the locks of SQLite's other connections to it, as
+// POSIX has it.
 func Import(ctx context.Context, s *pagestore.Store, name, path string, o ImportOptions) (*pagestore.Database, error) {
-	db, err := importFile(ctx, s, name, path, o)
-	if err != nil {
-		return nil, fmt.Errorf("import %s: %w", path, err)
+	if o.Progress == nil {
+		o.Progress = func(ImportProgress) {}
 	}
-	return db, nil
+	for range importTries {
+		db, err := importFile(ctx, s, name, path, o)
+		switch {
+		case err == nil:
+			return db, nil
+		case !errors.Is(err, errChanged):
+			return nil, fmt.Errorf("import %s: %w", path, err)
+		}
+	}
+	return nil, fmt.Errorf("import %s: %w: it was changed during each of %d attempts to read it: try again when it is quiet", path, ErrFileBusy, importTries)
 }
+
+// importTries is how often a file is read that is changed meanwhile.
+const importTries = 3
 
 func importFile(ctx context.Context, s *pagestore.Store, name, path string, o ImportOptions) (_ *pagestore.Database, err error) {
 	if err := pagestore.CheckName(name); err != nil {
@@ -65,10 +79,7 @@ func importFile(ctx context.Context, s *pagestore.Store, name, path string, o Im
 	if err := checkMagic(path); err != nil {
 		return nil, err
 	}
-	if o.Progress == nil {
-		o.Progress = func(ImportProgress) {}
-	}
-	src, err := openSource(ctx, path, o.Progress)
+	src, err := openSource(ctx, path, tempDir(s), o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +103,27 @@ func importFile(ctx context.Context, s *pagestore.Store, name, path string, o Im
 		return nil, err
 	}
 	defer tx.Rollback()
-	if err := src.copyTo(ctx, tx, o.Progress); err != nil {
+	err = src.copyTo(ctx, tx, o.Progress)
+	if e := src.unchanged(); e != nil {
+		return nil, e // whatever came of it
+	}
+	if err != nil {
 		return nil, err
 	}
 	if _, err := tx.Commit(ctx); err != nil {
 		return nil, err
 	}
 	return db, s.Publish(db)
+}
+
+// tempDir is the store's directory for temporary files. What a crash leaves in
+// it is removed when the store is opened again.
+func tempDir(s *pagestore.Store) string {
+	dir := filepath.Join(s.Dir(), "tmp")
+	if _, err := os.Stat(dir); err != nil {
+		return "" // the store is not on a disk: the system's
+	}
+	return dir
 }
 
 // checkMagic tells early, and in words, that a file is something else.
@@ -124,166 +149,6 @@ func checkMagic(path string) error {
 	case vfscore.Header(head[:]).PageSize() == 0:
 		return fmt.Errorf("%w: its header names an impossible page size", ErrNotSQLite)
 	}
-	return nil
-}
-
-// A source is a file in a read transaction.
-type source struct {
-	db       *sql.DB
-	conn     *sql.Conn
-	pageSize int
-	pages    int64
-}
-
-func openSource(ctx context.Context, path string, progress func(ImportProgress)) (_ *source, err error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	u := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(abs)}).EscapedPath()
-	// Without writing first; only the recovery of a crash needs that.
-	s, err := beginSource(ctx, "file:"+u+"?mode=ro", progress)
-	if err != nil && !errors.Is(err, ErrNotSQLite) && ctx.Err() == nil {
-		s, err = beginSource(ctx, "file:"+u+"?mode=rw", progress)
-	}
-	var se *modernc.Error
-	if errors.As(err, &se) && (se.Code()&0xff == sqlite3.SQLITE_CORRUPT || se.Code() == sqlite3.SQLITE_NOTADB) {
-		err = fmt.Errorf("%w: %w", ErrNotSQLite, err)
-	}
-	return s, err
-}
-
-// sourceCache is the memory for the source's pages, in KiB of SQLite's count:
-// the check looks up every row in every index, and wants the inner pages of
-// those at hand.
-const sourceCache = 32 << 10
-
-func beginSource(ctx context.Context, dsn string, progress func(ImportProgress)) (_ *source, err error) {
-	s := &source{}
-	dsn += fmt.Sprintf("&_busy_timeout=5000&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=cache_size(-%d)", sourceCache)
-	if s.db, err = sql.Open("sqlite", dsn); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.conn, err = s.db.Conn(ctx); err != nil {
-		return nil, err
-	}
-	if _, err = s.conn.ExecContext(ctx, "BEGIN"); err != nil {
-		return nil, err
-	}
-	err = during(checkTick, func(elapsed time.Duration) {
-		progress(ImportProgress{Step: ImportCheck, Elapsed: elapsed})
-	}, func() error { return s.check(ctx) })
-	if err != nil {
-		return nil, err
-	}
-	if err = s.conn.QueryRowContext(ctx, "PRAGMA page_size").Scan(&s.pageSize); err != nil {
-		return nil, err
-	}
-	return s, s.conn.QueryRowContext(ctx, "PRAGMA page_count").Scan(&s.pages)
-}
-
-// checkTick is how often the time that a check takes is told.
-const checkTick = time.Second
-
-// during calls tell when work begins and at intervals until it has ended.
-func during(interval time.Duration, tell func(elapsed time.Duration), work func() error) error {
-	begin := time.Now()
-	tell(0)
-	done := make(chan error, 1)
-	go func() { done <- work() }()
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	for {
-		select {
-		case err := <-done:
-			return err
-		case <-t.C:
-			tell(time.Since(begin))
-		}
-	}
-}
-
-// check runs SQLite's own check of the file.
-func (s *source) check(ctx context.Context) error {
-	rows, err := s.conn.QueryContext(ctx, "PRAGMA integrity_check(5)")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var wrong []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			return err
-		}
-		if line != "ok" {
-			wrong = append(wrong, strings.TrimSpace(line))
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	if len(wrong) > 0 {
-		return fmt.Errorf("%w: PRAGMA integrity_check says: %s", ErrNotSQLite, strings.Join(wrong, "; "))
-	}
-	return nil
-}
-
-func (s *source) close() {
-	if s.conn != nil {
-		s.conn.Close()
-	}
-	s.db.Close()
-}
-
-// copyTo writes every page into tx in its stored form.
-func (s *source) copyTo(ctx context.Context, tx *pagestore.Tx, progress func(ImportProgress)) error {
-	begin, total := time.Now(), s.pages*int64(s.pageSize)
-	tell := func(pages int64) {
-		progress(ImportProgress{ImportCopy, time.Since(begin), pages * int64(s.pageSize), total})
-	}
-	rows, err := s.conn.QueryContext(ctx, "SELECT pgno, data FROM sqlite_dbpage('main') WHERE pgno <= ?", s.pages)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	lockPage := int64(1<<30)/int64(s.pageSize) + 1
-	next := int64(1)
-	for ; rows.Next(); next++ {
-		var n int64
-		var data sql.RawBytes
-		if err := rows.Scan(&n, &data); err != nil {
-			return err
-		}
-		if n != next || len(data) != s.pageSize {
-			return fmt.Errorf("SQLite gave %d bytes of page %d for page %d, of %d bytes", len(data), n, next, s.pageSize)
-		}
-		if n == 1 {
-			tx.SetMeta(importHeader(vfscore.Header(data)).AppendMeta(nil))
-		}
-		if n == lockPage {
-			continue // nobody uses it: a hole, which reads as zeros
-		}
-		if err := tx.WritePage(uint32(n), data); err != nil {
-			return err
-		}
-		if n&0xff == 0 {
-			tell(n)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	if next != s.pages+1 {
-		return fmt.Errorf("SQLite gave %d of %d pages", next-1, s.pages)
-	}
-	tx.Truncate(uint32(s.pages))
-	tell(s.pages)
 	return nil
 }
 
