@@ -12,7 +12,7 @@
 //
 //	store=DIR                     the store's directory; opened once for the process
 //	locking=writer|optimistic     see below; writer by default
-//	create=1                      make the database if it does not exist
+//	create=1                      make the database, and the store, if they do not exist
 //	mode=ro|rw|rwc                as in SQLite's URIs
 //
 // and those of modernc.org/sqlite that begin with '_', such as _pragma, _txlock

@@ -109,7 +109,7 @@ func (c *Connector) prepare() (name string, err error) {
 		return "", fmt.Errorf("connect to %s: connector: %w", c.cfg.refText, pagestore.ErrClosed)
 	}
 	if c.store == nil {
-		if c.store, err = acquireStore(c.open, c.cfg.dir); err != nil {
+		if c.store, err = acquireStore(c.open, c.cfg.dir, c.cfg.create && c.cfg.ref.Kind == pagestore.RefHead); err != nil {
 			return "", err
 		}
 	}

@@ -46,6 +46,10 @@ type flight struct {
 // it are open.
 var ErrInUse = errors.New("connections are open")
 
+// ErrNoStore is returned, wrapped, when a connection opens a directory that
+// holds no store, and its data source name does not say create=1.
+var ErrNoStore = errors.New("no store")
+
 func storeOf(pVfs uintptr) *openStore {
 	stores.RLock()
 	defer stores.RUnlock()
@@ -144,8 +148,9 @@ func (o *openStore) forget() {
 }
 
 // acquireStore returns the store with a reference more, or, if s is nil, that
-// of the directory, which is opened if it is not.
-func acquireStore(s *pagestore.Store, dir string) (*openStore, error) {
+// of the directory, which is opened if it is not. With create it is made if
+// there is none.
+func acquireStore(s *pagestore.Store, dir string, create bool) (*openStore, error) {
 	stores.Lock()
 	defer stores.Unlock()
 	if s != nil {
@@ -162,7 +167,7 @@ func acquireStore(s *pagestore.Store, dir string) (*openStore, error) {
 		}
 		f := stores.under[key]
 		if f == nil {
-			o, err := openDir(key, dir)
+			o, err := openDir(key, dir, create)
 			if err == nil {
 				o.refs++
 			}
@@ -179,7 +184,12 @@ func acquireStore(s *pagestore.Store, dir string) (*openStore, error) {
 
 // openDir opens the store of a directory. stores is locked, but not
 // throughout.
-func openDir(key, dir string) (o *openStore, err error) {
+func openDir(key, dir string, create bool) (o *openStore, err error) {
+	if !create {
+		if err := checkStore(dir); err != nil {
+			return nil, err
+		}
+	}
 	f := takeOff(key)
 	defer func() { f.land(key, err) }()
 	stores.Unlock()
@@ -192,6 +202,18 @@ func openDir(key, dir string) (o *openStore, err error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return o, nil
+}
+
+// checkStore returns an error if there is no store in a directory.
+func checkStore(dir string) error {
+	_, err := os.Stat(filepath.Join(dir, "pages"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "store", "pages")); err == nil { // hako's --data
+		return fmt.Errorf("%w in %s itself: say store=%s", ErrNoStore, dir, filepath.Join(dir, "store"))
+	}
+	return fmt.Errorf("%w in %s: name a database, without a version, and add create=1 to make both", ErrNoStore, dir)
 }
 
 func takeOff(key string) *flight {

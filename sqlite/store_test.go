@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,5 +147,38 @@ func TestSlowOpeningHoldsUpOnlyItsDirectory(t *testing.T) {
 		if err := <-result; !errors.Is(err, failure) {
 			t.Errorf("after an opening that ended with %v: %v", failure, err)
 		}
+	}
+}
+
+func TestStoreIsMadeOnlyIfAskedFor(t *testing.T) {
+	data := t.TempDir()
+	dir := filepath.Join(data, "store")
+	open := func(name, params string) error {
+		db, err := sql.Open("hako", "hako:"+name+"?store="+params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		return db.Ping()
+	}
+	for _, name := range []string{"shop", "shop@1"} {
+		if err := open(name, url.QueryEscape(dir)); !errors.Is(err, ErrNoStore) || !strings.Contains(err.Error(), "create=1") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := open("shop@1", url.QueryEscape(dir)+"&create=1"); !errors.Is(err, ErrNoStore) {
+		t.Errorf("a version of what is to be made: %v", err)
+	}
+	if left, err := os.ReadDir(data); err != nil || len(left) != 0 {
+		t.Errorf("made %v (%v)", left, err)
+	}
+	if err := open("shop", url.QueryEscape(dir)+"&create=1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := open("shop", url.QueryEscape(dir)); err != nil {
+		t.Error(err)
+	}
+	if err := open("shop", url.QueryEscape(data)); !errors.Is(err, ErrNoStore) || !strings.Contains(err.Error(), "store="+dir) {
+		t.Errorf("the directory above: %v", err)
 	}
 }
