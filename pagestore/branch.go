@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/hako-run/hako/internal/nearest"
 )
 
 // CreateOptions tune a new database. The zero value works.
@@ -390,7 +392,7 @@ func (d *Database) unknownTag(tag string) error {
 	for i, t := range tags {
 		names[i] = t.Name
 	}
-	if near := nearest(tag, slices.Values(names)); near != "" {
+	if near := nearest.Of(tag, slices.Values(names)); near != "" {
 		return fmt.Errorf("%s: %w %q: did you mean %q?", d.displayName(), ErrUnknownTag, tag, near)
 	}
 	return fmt.Errorf("%s: %w %q", d.displayName(), ErrUnknownTag, tag)

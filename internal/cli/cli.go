@@ -8,10 +8,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 
+	"github.com/hako-run/hako/internal/nearest"
 	"github.com/hako-run/hako/pagestore"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -122,9 +124,12 @@ func group(cmd *cobra.Command) {
 			return cmd.Help()
 		}
 		text := fmt.Sprintf("unknown command %q", cmd.CommandPath()+" "+args[0])
-		cmd.SuggestionsMinimumDistance = 2
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			return usageErrorf("%s: did you mean %q?", text, cmd.CommandPath()+" "+near[0])
+		var names []string
+		for _, c := range cmd.Commands() {
+			names = append(append(names, c.Name()), c.Aliases...)
+		}
+		if near := nearest.Of(args[0], slices.Values(names)); near != "" {
+			return usageErrorf("%s: did you mean %q?", text, cmd.CommandPath()+" "+near)
 		}
 		return usageErrorf("%s: %s --help lists the commands", text, cmd.CommandPath())
 	}
@@ -151,7 +156,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		var names []string
 		cmd.Flags().VisitAll(func(f *flagType) { names = append(names, f.Name) })
 		cmd.InheritedFlags().VisitAll(func(f *flagType) { names = append(names, f.Name) })
-		if near := nearest(name, names); near != "" {
+		if near := nearest.Of(name, slices.Values(names)); near != "" {
 			return usageErrorf("%s: did you mean --%s?", text, near)
 		}
 	}

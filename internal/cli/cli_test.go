@@ -372,6 +372,7 @@ func TestEveryMistakeGetsAnErrorThatHelps(t *testing.T) {
 		{exitUsage, "--page-size 1000: it must be a power of two", []string{"db", "create", "x", "--page-size", "1000"}},
 		{exitUsage, "exclude each other", []string{"db", "create", "x", "--page-size", "1024", "--from", "shop"}},
 		{exitUsage, `unknown command "hako db lits": did you mean "hako db list"?`, []string{"db", "lits"}},
+		{exitUsage, `unknown command "hako db shel": did you mean "hako db shell"?`, []string{"db", "shel"}},
 		{exitUsage, `unknown command "hako dv": did you mean "hako db"?`, []string{"dv"}},
 		{exitUsage, `unknown command "hako db xyzzy": hako db --help lists`, []string{"db", "xyzzy"}},
 		{exitUsage, "unknown flag: --jsno: did you mean --json?", []string{"db", "list", "--jsno"}},

@@ -48,6 +48,3 @@ func hintFor(err error) string {
 	}
 	return ""
 }
-
-// nearest returns the candidate that word is most likely a misspelling of.
-func nearest(word string, candidates []string) string { return shell.Nearest(word, candidates) }

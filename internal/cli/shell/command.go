@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hako-run/hako/internal/nearest"
 )
 
 // A command is a dot-command.
@@ -84,7 +86,7 @@ func (sh *Shell) command(ctx context.Context, line string) error {
 		}
 		return c.run(sh, ctx, args)
 	}
-	if near := Nearest(name, names); near != "" {
+	if near := nearest.Of(name, slices.Values(names)); near != "" {
 		return fmt.Errorf("unknown command .%s: did you mean .%s? (.help lists the commands)", name, near)
 	}
 	return fmt.Errorf("unknown command .%s: .help lists the commands", name)
@@ -207,7 +209,7 @@ func (sh *Shell) unknownHelp(name string) error {
 	for i := range commands {
 		names[i] = commands[i].name
 	}
-	if near := Nearest(strings.TrimPrefix(name, "."), names); near != "" {
+	if near := nearest.Of(strings.TrimPrefix(name, "."), slices.Values(names)); near != "" {
 		return fmt.Errorf("no command %s: did you mean .%s?", name, near)
 	}
 	return fmt.Errorf("no command %s: .help lists them", name)

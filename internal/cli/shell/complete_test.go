@@ -79,11 +79,3 @@ func TestHistory(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	for word, want := range map[string]string{"tabels": "tables", "tbles": "tables", "zzz": "", "qiut": "quit", "hea": "headers"} {
-		if got := Nearest(word, []string{"tables", "quit", "headers", "mode"}); got != want {
-			t.Errorf("nearest to %q is %q, not %q", word, got, want)
-		}
-	}
-}

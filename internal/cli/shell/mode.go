@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hako-run/hako/internal/nearest"
 )
 
 // A Mode is a form of output, by its name in .mode and --mode.
@@ -32,7 +34,7 @@ func ParseMode(name string) (Mode, error) {
 		all[i] = string(m)
 	}
 	hint := "choose one of " + strings.Join(all, ", ")
-	if near := Nearest(name, all); near != "" {
+	if near := nearest.Of(name, slices.Values(all)); near != "" {
 		hint = fmt.Sprintf("did you mean %q? There are %s", near, strings.Join(all, ", "))
 	}
 	return "", fmt.Errorf("unknown mode %q: %s", name, hint)
