@@ -24,6 +24,7 @@ var (
 	ErrLocked          = errors.New("store is in use")
 	ErrDiskFull        = errors.New("disk is full")
 	ErrDamaged         = errors.New("store is damaged")
+	ErrLoss            = errors.New("acknowledged commits are lost")
 	ErrClosed          = errors.New("closed")
 	ErrDeleted         = errors.New("database was deleted")
 	ErrFormat          = errors.New("store has a newer format")
@@ -153,3 +154,20 @@ func (e *DamageError) Error() string {
 
 func (e *DamageError) Unwrap() error        { return e.Err }
 func (e *DamageError) Is(target error) bool { return target == ErrDamaged }
+
+// A refusedError refuses changes to a store that was opened to read only.
+type refusedError struct {
+	dir  string
+	full bool // because of a full disk
+}
+
+func (e *refusedError) Error() string {
+	if e.full {
+		return fmt.Sprintf("store %s was opened to read only as the disk is full: free some space, then open it again", e.dir)
+	}
+	return fmt.Sprintf("store %s was opened to read only", e.dir)
+}
+
+func (e *refusedError) Is(target error) bool {
+	return target == ErrDiskFull && e.full || target == ErrReadOnly && !e.full
+}

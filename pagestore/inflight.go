@@ -74,7 +74,7 @@ func (s *Store) Close() error {
 	if s.fatal.Load() != nil { // Pebble's state is undefined: what is on disk is what the next Open finds
 		err = errors.Join(err, s.guarded.settle())
 	}
-	return errors.Join(err, s.cache.Close(), s.release())
+	return errors.Join(err, s.cache.Close(), s.marks.close(), s.release())
 }
 
 // shut marks the store closed, unless something of it is open. Nothing can be

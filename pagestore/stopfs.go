@@ -28,6 +28,8 @@ type stopFS struct {
 	armed atomic.Bool  // after Open, before Close: both handle errors themselves
 	gate  sync.RWMutex // read-locked during each change
 
+	unmarked atomic.Bool // a mark could not be kept
+
 	mu   sync.Mutex
 	lock io.Closer // Pebble's own lock
 }
@@ -88,7 +90,18 @@ func (f *stopFS) open(name string, open func() (vfs.File, error)) (file vfs.File
 	if strings.HasSuffix(name, ".log") {
 		file = newLogAhead(file)
 	}
-	return &stopFile{File: file, fs: f, name: name, vital: vital}, nil
+	sf := &stopFile{File: file, fs: f, name: name, vital: vital}
+	if sf.mark, sf.marked = markOf(f.FS.PathBase(name)); sf.marked && sf.mark.kind == markLog {
+		f.note(sf.mark)
+	}
+	return sf, nil
+}
+
+// note keeps a mark, as well as it can.
+func (f *stopFS) note(m syncMark) {
+	if err := f.s.marks.note(m); err != nil && !f.unmarked.Swap(true) {
+		f.s.log.Warn("store: damage to the newest part of the log may go unnoticed: its length cannot be kept", "dir", f.s.dir, "error", err)
+	}
 }
 
 func (f *stopFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -161,6 +174,9 @@ type stopFile struct {
 	fs    *stopFS
 	name  string
 	vital bool
+
+	marked bool
+	mark   syncMark // with the length written so far
 }
 
 func (f *stopFile) change(what string, do func() error) error {
@@ -173,6 +189,7 @@ func (f *stopFile) change(what string, do func() error) error {
 
 func (f *stopFile) Write(p []byte) (n int, err error) {
 	err = f.change("write", func() error { n, err = f.File.Write(p); return err })
+	f.mark.length += int64(n)
 	return n, err
 }
 
@@ -185,9 +202,19 @@ func (f *stopFile) Preallocate(off, n int64) error {
 	return f.change("reserve space for", func() error { return f.File.Preallocate(off, n) })
 }
 
-func (f *stopFile) Sync() error { return f.change("sync", f.File.Sync) }
+func (f *stopFile) Sync() error { return f.sync(f.File.Sync) }
 
-func (f *stopFile) SyncData() error { return f.change("sync", f.File.SyncData) }
+func (f *stopFile) SyncData() error { return f.sync(f.File.SyncData) }
+
+func (f *stopFile) sync(do func() error) error {
+	return f.change("sync", func() error {
+		err := do()
+		if err == nil && f.marked {
+			f.fs.note(f.mark)
+		}
+		return err
+	})
+}
 
 func (f *stopFile) SyncTo(n int64) (full bool, err error) {
 	err = f.change("sync", func() error { full, err = f.File.SyncTo(n); return err })

@@ -32,6 +32,15 @@ type Options struct {
 	Logger       *slog.Logger  // nil: slog.Default
 	Now          func() time.Time
 	Command      string // what other processes are told has the store; "": the program's name
+	// ReadOnly opens an existing store without changing it: what would is
+	// refused with ErrReadOnly. The store still belongs to this process alone.
+	// Open sets it by itself on a disk with nothing left; then the refusals
+	// are ErrDiskFull.
+	ReadOnly bool
+	// AcceptLoss opens a store that Open refuses with a LossError, without the
+	// commits that are lost. They go into the directory "lost", in Pebble's
+	// form.
+	AcceptLoss bool
 
 	blockSize int // bytes of a table's block, for tests; 0: 16 KiB
 }
@@ -48,6 +57,9 @@ type Store struct {
 	cache   *cache
 	log     *slog.Logger
 	guarded *stopFS // what Pebble sees of fs
+	marks   syncMarks
+	lost    *LossError // what AcceptLoss gave up
+	refusal error      // of what would change a store opened to read only
 	fatal   atomic.Pointer[fatalError]
 	stopped chan struct{} // closed once fatal is set
 	closed  atomic.Bool
@@ -75,8 +87,30 @@ const (
 )
 
 // Open takes the store in dir, creating it if there is none. It fails with a
-// LockedError if another process has it.
-func Open(dir string, o Options) (_ *Store, err error) {
+// LockedError if another process has it, and with a LossError if commits that
+// were acknowledged cannot be read.
+//
+// A store on a disk with nothing left is opened to read only, with a warning
+// in the log; see Options.ReadOnly and Store.ReadOnly.
+func Open(dir string, o Options) (*Store, error) {
+	o.setDefaults()
+	s, err := open(dir, o, nil)
+	if err == nil || o.ReadOnly || !errors.Is(err, ErrDiskFull) {
+		return s, err
+	}
+	o.ReadOnly = true
+	full := err
+	if s, err = open(dir, o, full); err != nil {
+		if errors.Is(err, pebble.ErrDBDoesNotExist) {
+			return nil, full
+		}
+		return nil, errors.Join(full, err)
+	}
+	s.log.Warn("store: opened to read only", "dir", s.dir, "error", full)
+	return s, nil
+}
+
+func (o *Options) setDefaults() {
 	if o.PageCache <= 0 {
 		o.PageCache = defaultPageCache
 	}
@@ -101,6 +135,10 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	if o.Command == "" {
 		o.Command = filepath.Base(os.Args[0])
 	}
+}
+
+// open is Open; full is why the disk forbids to write, if it does.
+func open(dir string, o Options, full error) (_ *Store, err error) {
 	s := &Store{dir: dir, opts: o, fs: o.FS, log: o.Logger, dbs: make(map[uint32]*Database), stopped: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.fs == nil {
@@ -116,8 +154,15 @@ func Open(dir string, o Options) (_ *Store, err error) {
 			err = fmt.Errorf("open store %s: %w", s.dir, wrapDiskFull(err))
 		}
 	}()
+	if o.ReadOnly {
+		s.refusal = &refusedError{s.dir, full != nil}
+	}
 	s.guarded = &stopFS{FS: s.fs, s: s}
-	if err := s.mkdir(s.fs.PathJoin(s.dir, "pages")); err != nil {
+	if !o.ReadOnly {
+		if err := s.mkdir(s.fs.PathJoin(s.dir, "pages")); err != nil {
+			return nil, err
+		}
+	} else if _, err := s.fs.Stat(s.fs.PathJoin(s.dir, "pages")); err != nil {
 		return nil, err
 	}
 	if err := s.acquire(); err != nil {
@@ -128,12 +173,21 @@ func Open(dir string, o Options) (_ *Store, err error) {
 			if s.fatal.Load() != nil {
 				s.guarded.settle()
 			}
+			s.marks.close()
 			s.release()
 		}
 	}()
 	if s.tmp != "" { // what a crash left there belongs to nobody
-		if err := errors.Join(os.RemoveAll(s.tmp), os.Mkdir(s.tmp, 0o777)); err != nil {
+		if err := errors.Join(os.RemoveAll(s.tmp), os.Mkdir(s.tmp, 0o777)); err != nil && full == nil {
 			return nil, err
+		}
+	}
+	if err := s.checkLogs(); err != nil {
+		return nil, err
+	}
+	if !o.ReadOnly {
+		if err := s.marks.open(s.fs, s.marksPath()); err != nil {
+			return nil, fmt.Errorf("open %s: %w", s.marksPath(), err)
 		}
 	}
 	if s.cache, err = newCache(o.PageCache); err != nil {
@@ -146,9 +200,17 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(err, s.db.Close(), s.cache.Close())
 	}
-	s.trimmer.start(s, o.TrimInterval)
+	s.tellLoss()
+	if !o.ReadOnly {
+		s.trimmer.start(s, o.TrimInterval)
+	}
 	return s, nil
 }
+
+// ReadOnly returns nil if the store can be written, else why it cannot. It Is
+// ErrReadOnly if Options.ReadOnly was set, and ErrDiskFull if there was no
+// space left when the store was opened.
+func (s *Store) ReadOnly() error { return s.refusal }
 
 // mkdir makes a directory and its parents so that they survive a power cut.
 func (s *Store) mkdir(dir string) error {
@@ -176,6 +238,7 @@ func (s *Store) openPebble() (*pebble.DB, error) {
 	defer blocks.Unref()
 	po := &pebble.Options{
 		FS:                          s.guarded,
+		ReadOnly:                    s.opts.ReadOnly,
 		Cache:                       blocks,
 		Comparer:                    comparer,
 		FormatMajorVersion:          pebbleFormat,
@@ -224,6 +287,9 @@ func (s *Store) recover() error {
 		if err := s.empty(); err != nil {
 			return err
 		}
+		if s.refusal != nil {
+			return fmt.Errorf("there is no store yet: %w", s.refusal)
+		}
 		s.nextID = 1
 		b := s.db.NewBatch()
 		defer s.closeBatch(b)
@@ -244,6 +310,9 @@ func (s *Store) recover() error {
 		return &DamageError{Detail: "the next database id is malformed"}
 	}
 	s.nextID = binary.BigEndian.Uint32(b)
+	if s.refusal != nil {
+		return nil
+	}
 	if err := s.dropStaged(nil); err != nil {
 		return err
 	}
@@ -329,8 +398,16 @@ func (s *Store) applyWithin(b *pebble.Batch, o *pebble.WriteOptions, reserve int
 	if b.Empty() {
 		return nil
 	}
+	if s.refusal != nil {
+		return s.refusal
+	}
 	if err := s.space.check(s, int64(b.Len()), reserve); err != nil {
 		return err
+	}
+	if h := s.marks.hint(); h != nil {
+		if err := b.LogData(h, nil); err != nil {
+			return err
+		}
 	}
 	return s.guard(func() error { return b.Commit(o) })
 }

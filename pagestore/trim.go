@@ -181,6 +181,9 @@ func (s *Store) compact(ctx context.Context, id uint32) error {
 }
 
 func (s *Store) compactRange(ctx context.Context, lower, upper []byte) error {
+	if s.refusal != nil {
+		return fmt.Errorf("compact: %w", s.refusal)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
