@@ -407,8 +407,8 @@ func (d *Database) versionAt(t time.Time) (Version, error) {
 	now := d.s.opts.Now()
 	head := d.head.Load()
 	if t.After(now) && t.After(head.Time) {
-		return 0, fmt.Errorf("%s at %s: %w: it is now %s", d.Name(), t.UTC().Format(time.RFC3339Nano), ErrFuture,
-			now.UTC().Format(time.RFC3339))
+		return 0, fmt.Errorf("%s at %s: %w: it is now %s", d.Name(), FormatTime(t), ErrFuture,
+			FormatTime(now))
 	}
 	if t.Year() < 1970 { // which may not fit into nanoseconds
 		return 0, d.tooEarly(t)
@@ -476,16 +476,16 @@ func (d *Database) tooEarly(t time.Time) error {
 	d.mu.Lock()
 	rec := d.rec
 	d.mu.Unlock()
-	at := t.UTC().Format(time.RFC3339Nano)
+	at := FormatTime(t)
 	if t.Before(rec.created) {
-		return fmt.Errorf("%s at %s: %w: it was created at %s", rec.name, at, ErrBeforeStart, rec.created.Format(time.RFC3339Nano))
+		return fmt.Errorf("%s at %s: %w: it was created at %s", rec.name, at, ErrBeforeStart, FormatTime(rec.created))
 	}
 	c, err := d.commitAt(min(rec.horizon, d.head.Load().Version))
 	if err != nil {
 		return err
 	}
 	return fmt.Errorf("%s at %s: %w: history is kept from version %d at %s", rec.name, at, ErrTrimmed, c.Version,
-		c.Time.Format(time.RFC3339Nano))
+		FormatTime(c.Time))
 }
 
 // update changes the database's record.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A Version numbers the commits of one database: 1, 2, 3, ...; 0 is the state
@@ -50,20 +51,22 @@ func CheckTag(tag string) error {
 		return err
 	}
 	if c := tag[0]; c >= '0' && c <= '9' {
-		return fmt.Errorf("%w: tag %q begins with a digit and would read as a version or a time", ErrName, tag)
+		return detailf(ErrName, "tag %q begins with a digit and would read as a version or a time", tag)
 	}
 	if tag == "head" {
-		return fmt.Errorf("%w: %q always names the newest version", ErrName, tag)
+		return detailf(ErrName, "%q always names the newest version", tag)
 	}
 	return nil
 }
 
+const nameHint = "use a to z, A to Z, 0 to 9, '.', '_' and '-'"
+
 func checkName(what, name string) error {
 	if name == "" {
-		return fmt.Errorf("%w: the name of a %s is empty", ErrName, what)
+		return detailf(ErrName, "the name of a %s is empty", what)
 	}
 	if len(name) > MaxName {
-		return fmt.Errorf("%w: %s name %.20q... is longer than %d bytes", ErrName, what, name, MaxName)
+		return detailf(ErrName, "%s name %.20q... is longer than %d bytes", what, name, MaxName)
 	}
 	for i := 0; i < len(name); i++ {
 		c := name[i]
@@ -71,9 +74,13 @@ func checkName(what, name string) error {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_':
 		case i > 0 && (c == '-' || c == '.'):
 		case i == 0 && (c == '-' || c == '.'):
-			return fmt.Errorf("%w: %s name %q begins with %q: begin it with a letter or a digit", ErrName, what, name, c)
+			return detailf(ErrName, "%s name %q begins with %q: begin it with a letter or a digit", what, name, c)
 		default:
-			return fmt.Errorf("%w: %s name %q holds %q: use letters, digits, '.', '_' and '-'", ErrName, what, name, name[i:i+1])
+			r, n := utf8.DecodeRuneInString(name[i:])
+			if r == utf8.RuneError && n == 1 {
+				return detailf(ErrName, "%s name %q is not UTF-8: %s", what, name, nameHint)
+			}
+			return detailf(ErrName, "%s name %q holds %q: %s", what, name, name[i:i+n], nameHint)
 		}
 	}
 	return nil
@@ -81,7 +88,7 @@ func checkName(what, name string) error {
 
 // ParseRef reads a snapshot's written form: NAME for the head, NAME@42,
 // NAME@2026-11-22T10:00:00Z (or a date, or a time without a zone, which is
-// local), NAME@-10m (units s, m, h, d, w and their sums, as in -1d12h),
+// local, or what FormatTime writes), NAME@-10m (units s, m, h, d, w and their sums, as in -1d12h),
 // NAME@TAG, NAME@head.
 func ParseRef(s string) (Ref, error) {
 	name, at, found := strings.Cut(s, "@")
@@ -106,30 +113,19 @@ func ParseAt(database, at string) (Ref, error) {
 	return r, err
 }
 
-var timeLayouts = []string{
-	time.RFC3339Nano,
-	"2006-01-02T15:04Z07:00",
-	"2006-01-02 15:04:05.999999999Z07:00",
-	"2006-01-02T15:04:05.999999999",
-	"2006-01-02 15:04:05.999999999",
-	"2006-01-02T15:04",
-	"2006-01-02 15:04",
-	"2006-01-02",
-}
-
 const atHint = "write a version (42), a time (2026-11-22T10:00:00Z), an age (-10m) or a tag"
 
 func (r *Ref) parseAt(at string) error {
 	switch {
 	case at == "":
-		return fmt.Errorf("%w: nothing follows the '@': %s", ErrSyntax, atHint)
+		return detailf(ErrSyntax, "nothing follows the '@': %s", atHint)
 	case at == "head":
 		r.Kind = RefHead
 		return nil
 	case at[0] == '-':
 		d, err := ParseDuration(at[1:])
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrSyntax, err)
+			return detailf(ErrSyntax, "%v", err)
 		}
 		r.Kind, r.Ago = RefAgo, d
 		return nil
@@ -138,16 +134,14 @@ func (r *Ref) parseAt(at string) error {
 			r.Kind, r.Version = RefVersion, Version(v)
 			return nil
 		}
-		for _, layout := range timeLayouts {
-			if t, err := time.ParseInLocation(layout, at, time.Local); err == nil {
-				r.Kind, r.Time = RefTime, t
-				return nil
-			}
+		if t, ok := parseTime(at); ok {
+			r.Kind, r.Time = RefTime, t
+			return nil
 		}
-		return fmt.Errorf("%w: %q is neither a version nor a time: %s", ErrSyntax, at, atHint)
+		return detailf(ErrSyntax, "%q is neither a version nor a time: %s", at, atHint)
 	default:
 		if err := CheckTag(at); err != nil {
-			return fmt.Errorf("%w: %w", ErrSyntax, err)
+			return detailf(ErrSyntax, "%w", err)
 		}
 		r.Kind, r.Tag = RefTag, at
 		return nil
@@ -255,7 +249,7 @@ func ParseRetention(s string) (Retention, error) {
 		return Retention{}, fmt.Errorf("retention %q is none of an age (30d), a number of versions (1000) and all", s)
 	}
 	if d == 0 {
-		return Retention{Count: 1}, nil
+		return Retention{}, fmt.Errorf("cannot keep an age of 0: to keep the newest version alone, say 1")
 	}
 	return Retention{Age: d}, nil
 }

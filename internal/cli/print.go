@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/hako-run/hako/pagestore"
 	"github.com/mattn/go-runewidth"
 )
 
@@ -109,13 +110,12 @@ func countText(n int64, noun string) string {
 	return humanize.Comma(n) + " " + noun + "s"
 }
 
-// timeText returns a time for people: local, with its zone, rounded up to
-// milliseconds, so that a commit's time written after an '@' names that commit.
+// timeText returns a time for people.
 func timeText(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Add(time.Millisecond - 1).Truncate(time.Millisecond).Local().Format("2006-01-02T15:04:05.000Z07:00")
+	return pagestore.FormatTime(t)
 }
 
 // timeJSON returns a time for programs.
