@@ -12,100 +12,13 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hako-run/hako/internal/randsql"
 	"github.com/hako-run/hako/pagestore"
 	modernc "modernc.org/sqlite"
 )
 
 // long reports whether the long form of the randomised tests is asked for.
 func long() bool { return os.Getenv("HAKO_LONG") == "1" }
-
-// A generator makes random statements on a few tables of two schemas.
-type generator struct {
-	r *rand.Rand
-}
-
-func (g *generator) pick(list ...string) string { return list[g.r.IntN(len(list))] }
-
-func (g *generator) schema() string { return g.pick("", "", "main.", "two.", "temp.") }
-
-func (g *generator) table() string {
-	return g.schema() + g.pick("a", "b", "c", "d")
-}
-
-func (g *generator) value() string {
-	switch g.r.IntN(8) {
-	case 0:
-		return "NULL"
-	case 1:
-		return fmt.Sprintf("%d.5", g.r.IntN(100))
-	case 2:
-		return fmt.Sprintf("'%s'", strings.Repeat(g.pick("x", "yz", "é"), g.r.IntN(20)))
-	case 3: // overflow pages, at times many
-		return fmt.Sprintf("zeroblob(%d)", g.r.IntN(1<<g.r.IntN(17)))
-	}
-	return fmt.Sprint(g.r.IntN(1000))
-}
-
-func (g *generator) where() string {
-	switch g.r.IntN(4) {
-	case 0:
-		return ""
-	case 1:
-		return fmt.Sprintf(" WHERE x < %d", g.r.IntN(1000))
-	}
-	return fmt.Sprintf(" WHERE id %% %d = %d", 2+g.r.IntN(9), g.r.IntN(3))
-}
-
-func (g *generator) statement() string {
-	t := g.table()
-	switch n := g.r.IntN(100); {
-	case n < 28:
-		return fmt.Sprintf("INSERT %sINTO %s(x,y) VALUES (%s,%s)", g.pick("", "", "OR REPLACE ", "OR IGNORE ", "OR ROLLBACK ", "OR FAIL "), t, g.value(), g.value())
-	case n < 36:
-		return fmt.Sprintf("INSERT INTO %s(x,y) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) SELECT i*7%%1000, hex(i)||%s FROM n", t, 1+g.r.IntN(400), g.value())
-	case n < 46:
-		return fmt.Sprintf("UPDATE %sSET y=%s%s", g.pick("", "OR IGNORE ", "OR REPLACE ")+t+" ", g.value(), g.where())
-	case n < 50:
-		return fmt.Sprintf("UPDATE %s SET x=x+%d%s", t, g.r.IntN(5), g.where())
-	case n < 56:
-		return fmt.Sprintf("DELETE FROM %s%s", t, g.where())
-	case n < 62:
-		return fmt.Sprintf("SELECT count(*), sum(x), sum(length(y)), max(id) FROM %s%s", t, g.where())
-	case n < 65:
-		return fmt.Sprintf("CREATE TABLE %s(id INTEGER PRIMARY KEY, x%s, y)", t, g.pick("", " UNIQUE", " INT CHECK (x<900)"))
-	case n < 66:
-		return fmt.Sprintf("CREATE TABLE %s(id INTEGER, x TEXT, y, PRIMARY KEY (x, y)) WITHOUT ROWID", t)
-	case n < 68:
-		return "DROP TABLE " + t
-	case n < 70:
-		return fmt.Sprintf("CREATE INDEX %si%d ON %s(%s)", g.pick("", "two."), g.r.IntN(6), g.pick("a", "b", "c", "d"), g.pick("x", "y", "x,y"))
-	case n < 71:
-		return fmt.Sprintf("DROP INDEX i%d", g.r.IntN(6))
-	case n < 72:
-		return fmt.Sprintf("ALTER TABLE %s ADD COLUMN z%d DEFAULT %s", t, g.r.IntN(5), g.pick("1", "'q'", "NULL"))
-	case n < 73:
-		return fmt.Sprintf("ALTER TABLE %s RENAME TO %s", t, g.pick("a", "b", "c", "d"))
-	case n < 79:
-		return g.pick("BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE")
-	case n < 85:
-		return g.pick("COMMIT", "COMMIT", "ROLLBACK")
-	case n < 89:
-		return g.pick("SAVEPOINT s1", "SAVEPOINT s2")
-	case n < 93:
-		return g.pick("ROLLBACK TO s1", "ROLLBACK TO s2", "RELEASE s1", "RELEASE s2")
-	case n < 94:
-		return fmt.Sprintf("PRAGMA cache_size=%d", 3+g.r.IntN(30))
-	case n < 95:
-		return g.pick("VACUUM", "VACUUM", "VACUUM two", "PRAGMA page_size=1024", "PRAGMA page_size=8192", "PRAGMA page_size=4096")
-	case n < 96:
-		return g.pick("PRAGMA auto_vacuum=0", "PRAGMA auto_vacuum=1", "PRAGMA auto_vacuum=2", "PRAGMA incremental_vacuum(5)", "PRAGMA two.incremental_vacuum(5)")
-	case n < 97:
-		return fmt.Sprintf("PRAGMA user_version=%d", g.r.IntN(100))
-	case n < 98:
-		return g.pick("ANALYZE", "REINDEX")
-	}
-	return fmt.Sprintf("SELECT id, x, length(y) FROM %s ORDER BY id LIMIT 20", t)
-}
 
 // run executes a statement and tells its result or error.
 func run(c *sql.Conn, statement string) string {
@@ -141,7 +54,7 @@ func TestRandomSQLEqualsPlainFile(t *testing.T) {
 	}
 	for round := range rounds {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			g := &generator{rand.New(rand.NewPCG(uint64(round), 7))}
+			g := &randsql.Generator{Source: rand.New(rand.NewPCG(uint64(round), 7))}
 			s := newStore(t)
 			openDB(t, s, "two")
 			name := "one"
@@ -159,7 +72,7 @@ func TestRandomSQLEqualsPlainFile(t *testing.T) {
 				t.Fatalf(format+"\nafter:\n%s", append(args, strings.Join(log[max(0, len(log)-30):], ";\n"))...)
 			}
 			for i := range statements {
-				stmt := g.statement()
+				stmt := g.Statement()
 				log = append(log, stmt)
 				a, b := run(plain, stmt), run(hako, stmt)
 				if a != b {
@@ -200,7 +113,7 @@ func TestTwoConnectionsEqualPlainFile(t *testing.T) {
 	}
 	for round := range rounds {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			g := &generator{rand.New(rand.NewPCG(uint64(round), 11))}
+			g := &randsql.Generator{Source: rand.New(rand.NewPCG(uint64(round), 11))}
 			db := openDB(t, newStore(t), "one?_busy_timeout=0")
 			path := filepath.Join(t.TempDir(), "one") + "?_journal_mode=WAL"
 			hako := []*sql.Conn{connOf(t, db), connOf(t, db)}
@@ -209,9 +122,9 @@ func TestTwoConnectionsEqualPlainFile(t *testing.T) {
 			exec(t, hako[0], "CREATE TABLE a(id INTEGER PRIMARY KEY, x, y)")
 			var log []string
 			for i := range statements {
-				stmt, n := g.statement(), g.r.IntN(2)
+				stmt, n := g.Statement(), g.Source.IntN(2)
 				for strings.Contains(stmt, "page_size") || strings.Contains(stmt, "two") {
-					stmt = g.statement()
+					stmt = g.Statement()
 				}
 				log = append(log, fmt.Sprintf("%d: %s", n, stmt))
 				if a, b := run(plain[n], stmt), run(hako[n], stmt); a != b && !sameBusy(a, b) {
@@ -267,9 +180,9 @@ func TestConcurrentRandomSQLStaysSound(t *testing.T) {
 		c := connOf(t, db)
 		exec(t, c, "ATTACH 'two' AS two", "PRAGMA busy_timeout=300", "PRAGMA cache_size=20")
 		wg.Go(func() {
-			g := &generator{rand.New(rand.NewPCG(uint64(n), 13))}
+			g := &randsql.Generator{Source: rand.New(rand.NewPCG(uint64(n), 13))}
 			for range statements {
-				stmt := g.statement()
+				stmt := g.Statement()
 				_, err := tryQuery(c, stmt)
 				var se *modernc.Error
 				if err == nil {
