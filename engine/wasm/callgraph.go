@@ -1,0 +1,321 @@
+package wasm
+
+import "slices"
+
+// Weights, in units of work.
+const (
+	callWeight     = 4
+	indirectWeight = 8 + maxIndirect
+	divWeight      = 8
+	bulkWeight     = 16
+	growWeight     = 64
+
+	// maxIndirect is the greatest weight of a function that an indirect call
+	// can reach and that does not count itself.
+	maxIndirect = 64
+	// maxInline is the greatest weight of a function that is counted by its
+	// callers.
+	maxInline = 128
+	// maxStraight is the weight of code without a loop, calls included, after
+	// which a check comes in between.
+	maxStraight = 16384
+)
+
+// weight is the work that an instruction is, calls apart.
+func weight(o op) uint32 {
+	switch {
+	case o == 0x01 || o == opBlock || o == opLoop || o == opElse || o == opEnd || o == 0x1a ||
+		o == opLocalGet || o == opLocalSet || o == opLocalTee || o >= opI32Const && o <= 0x44:
+		return 0
+	case o >= 0x6d && o <= 0x70 || o >= 0x7f && o <= 0x82 || o == 0x91 || o == 0x95 || o == 0x9f || o == 0xa3:
+		return divWeight
+	case o == opMemoryGrow:
+		return growWeight
+	case o >= opMemoryInit && o <= opTableFill || o == opTryTable || o == opThrow || o == opThrowRef:
+		return bulkWeight
+	}
+	return 1
+}
+
+// graph is what the module's code does, as far as counting work goes.
+type graph struct {
+	m     *Module
+	n     uint32 // imported functions
+	funcs []funcWork
+	loops []loopWork
+	calls []callSite
+	mids  []midCheck
+}
+
+// funcWork is about one function that the module defines.
+type funcWork struct {
+	base        uint64 // work outside of loops; in the end with that of callees
+	loops       [2]int // its part of graph.loops
+	calls       [2]int // its part of graph.calls, those outside of loops first
+	unlooped    int    // number of those outside of loops
+	mids        [2]int // its part of graph.mids
+	callsAny    bool   // calls anything outside of loops
+	anyCall     bool   // calls anything
+	external    bool   // can be called by the host or indirectly
+	check       bool   // counts when entered
+	hasReferent bool   // has ref.func
+	bulk        bool   // has bulk operations
+}
+
+// loopWork is about one loop.
+type loopWork struct {
+	weight uint64 // of one iteration, without that of loops within
+	calls  bool   // something in it or in a loop within uses the counter
+}
+
+// callSite is a direct call of a function that the module defines.
+type callSite struct {
+	loop   int32 // index in graph.loops, -1 outside of loops
+	callee uint32
+}
+
+// midCheck is a check between two instructions.
+type midCheck struct {
+	pos    int // in the code
+	weight uint32
+}
+
+// usesCounter tells whether an instruction makes someone else use the counter.
+func usesCounter(o op) bool {
+	switch o {
+	case opCall, opReturnCall, opCallIndirect, opReturnCallIndirect:
+		return true
+	}
+	return countsSize(o)
+}
+
+// countsSize tells whether an instruction's work is its last operand.
+func countsSize(o op) bool {
+	switch o {
+	case opMemoryInit, opMemoryCopy, opMemoryFill, opTableInit, opTableCopy, opTableFill:
+		return true
+	}
+	return false
+}
+
+// read goes through the code of all functions.
+func (g *graph) read(m *Module) {
+	g.m, g.n = m, m.imported[FuncKind]
+	g.funcs = make([]funcWork, len(m.bodies))
+	var stack []frame
+	for i := range m.bodies {
+		stack = g.readBody(&g.funcs[i], m.bodies[i].code, stack[:0])
+	}
+	mark := func(index uint32) {
+		if index >= g.n {
+			g.funcs[index-g.n].external = true
+		}
+	}
+	for i := range m.exports {
+		if m.exports[i].Kind == FuncKind {
+			mark(m.exports[i].Index)
+		}
+	}
+	if m.start >= 0 {
+		mark(uint32(m.start))
+	}
+	refs := func(code []byte) {
+		w := walker{code: code}
+		for w.next() {
+			if w.in.op == opRefFunc {
+				mark(w.in.index)
+			}
+		}
+	}
+	for i := range m.globals {
+		refs(m.globals[i].init)
+	}
+	for i := range m.elements {
+		e := &m.elements[i]
+		if e.flag&4 != 0 {
+			refs(e.items)
+			continue
+		}
+		for pos := 0; pos < len(e.items); {
+			var f uint32
+			f, pos, _ = readU32(e.items, pos)
+			mark(f)
+		}
+	}
+	for i := range m.bodies {
+		if g.funcs[i].hasReferent {
+			refs(m.bodies[i].code)
+		}
+	}
+}
+
+// frame is a block that is open.
+type frame struct {
+	loop  int32 // the innermost loop around, in graph.loops; -1 for none
+	owner int32 // of the frame of a loop: that of the loop or function around it
+	depth int32 // of its label in the new code
+	// work is the weight of the straight code so far, of the frame of a loop
+	// or function.
+	work uint32
+	// span is an upper bound of the work, with that of callees, since the
+	// last check.
+	span uint32
+	kind byte // 'f'unction, 'l'oop, 'b'lock or if or try_table
+	mode byte // of a loop in the new code, see emit.go
+}
+
+func (g *graph) readBody(f *funcWork, code []byte, stack []frame) []frame {
+	f.loops[0], f.calls[0], f.mids[0] = len(g.loops), len(g.calls), len(g.mids)
+	stack = append(stack, frame{kind: 'f', loop: -1})
+	owner := 0 // the frame that the current code belongs to
+	w := walker{code: code}
+	for w.next() {
+		in := &w.in
+		o := in.op
+		top := &stack[owner]
+		add := weight(o)
+		span := add
+		switch o {
+		case opBlock, opIf, opTryTable:
+			stack = append(stack, frame{kind: 'b', loop: top.loop})
+			top = &stack[owner]
+		case opLoop:
+			g.loops = append(g.loops, loopWork{weight: 1})
+			stack = append(stack, frame{kind: 'l', loop: int32(len(g.loops) - 1), owner: int32(owner)})
+			owner = len(stack) - 1
+			continue
+		case opEnd:
+			last := len(stack) - 1
+			if last == owner {
+				g.charge(f, top.loop, uint64(top.work))
+				owner = int(top.owner)
+				if outer := stack[owner].loop; outer >= 0 && g.loops[top.loop].calls {
+					g.loops[outer].calls = true
+				}
+			}
+			if stack = stack[:last]; last == 0 {
+				// The end of the function.
+				f.loops[1], f.calls[1], f.mids[1] = len(g.loops), len(g.calls), len(g.mids)
+				g.sortCalls(f)
+				return stack
+			}
+			continue
+		case opRefFunc:
+			f.hasReferent = true
+		case opCall, opReturnCall:
+			add, span = callWeight, callWeight+maxInline
+			if in.index >= g.n {
+				g.calls = append(g.calls, callSite{loop: top.loop, callee: in.index - g.n})
+			}
+		case opCallIndirect, opReturnCallIndirect:
+			add, span = indirectWeight, indirectWeight
+		}
+		if usesCounter(o) {
+			f.anyCall = true
+			f.bulk = f.bulk || countsSize(o)
+			if top.loop >= 0 {
+				g.loops[top.loop].calls = true
+			} else {
+				f.callsAny = f.callsAny || !countsSize(o)
+			}
+		}
+		top.work += add
+		if top.span += span; top.span >= maxStraight {
+			g.mids = append(g.mids, midCheck{pos: in.pos, weight: top.work})
+			top.work, top.span = 0, 0
+		}
+	}
+	return stack
+}
+
+// charge adds work to a loop, or to the function outside of loops.
+func (g *graph) charge(f *funcWork, loop int32, work uint64) {
+	if loop >= 0 {
+		g.loops[loop].weight += work
+	} else {
+		f.base += work
+	}
+}
+
+// sortCalls puts a function's calls outside of loops first.
+func (g *graph) sortCalls(f *funcWork) {
+	calls := g.calls[f.calls[0]:f.calls[1]]
+	slices.SortStableFunc(calls, func(a, b callSite) int {
+		return min(int(a.loop), 0) - min(int(b.loop), 0)
+	})
+	for f.unlooped < len(calls) && calls[f.unlooped].loop < 0 {
+		f.unlooped++
+	}
+}
+
+// resolve decides which functions count when entered, and adds the work of
+// those that do not to their callers.
+//
+// A function must count if it can be part of a recursion in which no loop is
+// entered. In the graph of direct calls outside of loops, each cycle has an
+// edge that leads back to a function on the path of a depth-first search: its
+// target counts. A cycle through an indirect call or through the host contains
+// a function that is external and makes a call outside of loops: each of these
+// counts.
+func (g *graph) resolve() {
+	for i := range g.funcs {
+		f := &g.funcs[i]
+		f.check = f.external && f.callsAny
+	}
+	const (
+		unseen = iota
+		open
+		done
+	)
+	state := make([]byte, len(g.funcs))
+	type visit struct {
+		fn   uint32
+		next int
+	}
+	var path []visit
+	for root := range g.funcs {
+		if state[root] != unseen {
+			continue
+		}
+		path = append(path[:0], visit{fn: uint32(root)})
+		state[root] = open
+		for len(path) > 0 {
+			v := &path[len(path)-1]
+			f := &g.funcs[v.fn]
+			if v.next < f.unlooped {
+				callee := g.calls[f.calls[0]+v.next].callee
+				v.next++
+				switch state[callee] {
+				case unseen:
+					state[callee] = open
+					path = append(path, visit{fn: callee})
+				case open:
+					g.funcs[callee].check = true
+				}
+				continue
+			}
+			for _, c := range g.calls[f.calls[0] : f.calls[0]+f.unlooped] {
+				f.base += g.cost(c.callee)
+			}
+			if f.base > maxInline || f.external && f.base > maxIndirect {
+				f.check = true
+			}
+			state[v.fn] = done
+			path = path[:len(path)-1]
+		}
+	}
+	for i := range g.funcs {
+		f := &g.funcs[i]
+		for _, c := range g.calls[f.calls[0]+f.unlooped : f.calls[1]] {
+			g.loops[c.loop].weight += g.cost(c.callee)
+		}
+	}
+}
+
+// cost is what a call of a function costs its caller.
+func (g *graph) cost(callee uint32) uint64 {
+	if f := &g.funcs[callee]; !f.check {
+		return f.base
+	}
+	return 0
+}
