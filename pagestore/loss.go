@@ -19,6 +19,9 @@ type LossError struct {
 	File string // the log, below the store's directory
 	From int64  // it can be read up to this byte
 	To   int64  // it had been synced up to this byte at least; 0: not known
+
+	Missing bool // there is no such file
+
 	// Versions are those of which records were found behind the damage, by the
 	// number of their database. There may be others.
 	Versions map[uint32]LostVersions
@@ -29,7 +32,12 @@ type LostVersions struct{ First, Last Version }
 
 func (e *LossError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "store is damaged: acknowledged commits are lost: %s cannot be read from byte %d on", e.File, e.From)
+	fmt.Fprintf(&b, "store is damaged: acknowledged commits are lost: %s ", e.File)
+	if e.Missing {
+		b.WriteString("is missing")
+	} else {
+		fmt.Fprintf(&b, "cannot be read from byte %d on", e.From)
+	}
 	if e.To > e.From {
 		fmt.Fprintf(&b, ", but was synced up to byte %d", e.To)
 	}
@@ -73,15 +81,15 @@ func (s *Store) checkLogs() error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.marksPath(), err)
 	}
-	min, err := s.checkManifest(dir, was)
+	from, err := s.checkManifest(dir, was)
 	if err != nil {
 		return err
 	}
-	logs, err := s.scanLogs(dir, min, was.secret)
+	logs, err := s.scanLogs(dir, from, was.secret)
 	if err != nil {
 		return err
 	}
-	loss, first, err := s.judge(dir, logs, was)
+	loss, first, err := s.judge(dir, logs, from, was)
 	if loss == nil || err != nil {
 		return err
 	}
@@ -164,7 +172,7 @@ func (s *Store) scanLogs(dir string, from uint64, secret *markSecret) ([]logFile
 // damaged, len(logs) if it is missing. A log that others follow was
 // closed; if only its trailer is damaged, which Pebble would not stand, the
 // trailer is written anew.
-func (s *Store) judge(dir string, logs []logFile, was markFile) (loss *LossError, first int, err error) {
+func (s *Store) judge(dir string, logs []logFile, from uint64, was markFile) (loss *LossError, first int, err error) {
 	for i, l := range logs {
 		synced := max(was.of(markLog, l.number), l.scan.proof)
 		last := i == len(logs)-1
@@ -179,8 +187,8 @@ func (s *Store) judge(dir string, logs []logFile, was markFile) (loss *LossError
 			continue
 		}
 		loss = &LossError{File: path.Join("pages", l.name), From: l.scan.at, To: synced, Versions: make(map[uint32]LostVersions)}
-		for _, from := range logs[i:] {
-			for id, r := range from.scan.lost {
+		for _, later := range logs[i:] {
+			for id, r := range later.scan.lost {
 				if old, ok := loss.Versions[id]; ok {
 					r = LostVersions{min(old.First, r.First), max(old.Last, r.Last)}
 				}
@@ -190,8 +198,8 @@ func (s *Store) judge(dir string, logs []logFile, was markFile) (loss *LossError
 		return loss, i, nil
 	}
 	for _, m := range was.marks {
-		if m.kind == markLog && m.length > 0 && !slices.ContainsFunc(logs, func(l logFile) bool { return l.number >= m.number }) {
-			return &LossError{File: fmt.Sprintf("pages/%06d.log", m.number), To: m.length}, len(logs), nil
+		if m.kind == markLog && m.length > 0 && m.number >= from && !slices.ContainsFunc(logs, func(l logFile) bool { return l.number >= m.number }) {
+			return &LossError{File: fmt.Sprintf("pages/%06d.log", m.number), To: m.length, Missing: true}, len(logs), nil
 		}
 	}
 	return nil, 0, nil

@@ -28,6 +28,7 @@ type stopFS struct {
 	armed atomic.Bool  // after Open, before Close: both handle errors themselves
 	gate  sync.RWMutex // read-locked during each change
 
+	opening  atomic.Bool // during Open: a flush that fails would be tried for ever
 	unmarked atomic.Bool // a mark could not be kept
 
 	mu   sync.Mutex
@@ -35,8 +36,8 @@ type stopFS struct {
 }
 
 // met stops the store and does not return if err may not reach Pebble.
-func (f *stopFS) met(what, name string, err error) error {
-	if err == nil || !f.armed.Load() {
+func (f *stopFS) met(what, name string, vital bool, err error) error {
+	if err == nil || !f.opening.Load() && !(vital && f.armed.Load()) {
 		return err
 	}
 	f.s.stop(fmt.Errorf("%s %s: %w", what, name, err))
@@ -81,10 +82,7 @@ func (f *stopFS) open(name string, open func() (vfs.File, error)) (file vfs.File
 		return err
 	})
 	vital := f.vital(name)
-	if vital {
-		err = f.met("create", name, err)
-	}
-	if err != nil {
+	if err = f.met("create", name, vital, err); err != nil {
 		return nil, err
 	}
 	if strings.HasSuffix(name, ".log") {
@@ -119,7 +117,7 @@ func (f *stopFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.Op
 func (f *stopFS) OpenDir(name string) (vfs.File, error) {
 	file, err := f.FS.OpenDir(name)
 	if err != nil {
-		return nil, f.met("open", name, err)
+		return nil, f.met("open", name, true, err)
 	}
 	return &stopFile{File: file, fs: f, name: name, vital: true}, nil
 }
@@ -180,11 +178,7 @@ type stopFile struct {
 }
 
 func (f *stopFile) change(what string, do func() error) error {
-	err := f.fs.change(do)
-	if !f.vital {
-		return err
-	}
-	return f.fs.met(what, f.name, err)
+	return f.fs.met(what, f.name, f.vital, f.fs.change(do))
 }
 
 func (f *stopFile) Write(p []byte) (n int, err error) {
@@ -222,9 +216,5 @@ func (f *stopFile) SyncTo(n int64) (full bool, err error) {
 }
 
 func (f *stopFile) Close() error {
-	err := f.File.Close()
-	if !f.vital {
-		return err
-	}
-	return f.fs.met("close", f.name, err)
+	return f.fs.met("close", f.name, f.vital, f.File.Close())
 }

@@ -268,14 +268,17 @@ func (s *Store) openPebble() (*pebble.DB, error) {
 		l.Compression = func() *block.CompressionProfile { return profile }
 	}
 	var db *pebble.DB
+	s.guarded.opening.Store(true)
 	err := s.guard(func() (err error) {
 		db, err = pebble.Open(s.fs.PathJoin(s.dir, "pages"), po)
 		return err
 	})
-	if err != nil {
+	if err != nil { // if the store was stopped, what Pebble does still must not get on
+		s.guarded.opening.Store(s.fatal.Load() != nil)
 		return nil, wrapDamage(err)
 	}
 	s.guarded.armed.Store(true)
+	s.guarded.opening.Store(false)
 	return db, nil
 }
 
@@ -434,7 +437,9 @@ func (e *fatalError) Unwrap() error { return e.err }
 func (s *Store) stop(err error) {
 	f := &fatalError{wrapDiskFull(err)}
 	if s.fatal.CompareAndSwap(nil, f) {
-		s.log.Error("store: stopped", "dir", s.dir, "error", f.err)
+		if !s.guarded.opening.Load() {
+			s.log.Error("store: stopped", "dir", s.dir, "error", f.err)
+		}
 		close(s.stopped)
 	}
 }
