@@ -2,8 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 
 	"github.com/hako-run/hako/sqlite/vfscore"
 )
@@ -49,6 +51,23 @@ func (c *conn) end(outer context.Context, err error) error {
 
 // Modernc returns the connection of modernc.org/sqlite, for sql.Conn.Raw.
 func (c *conn) Modernc() driver.Conn { return c.moderncConn }
+
+// Pinned returns the snapshot that a connection of this driver reads, as in
+// shop@42, if its main database is pinned to one: it was opened as one, or by
+// hako_at. Else, when it reads the newest version, it returns "".
+func Pinned(c *sql.Conn) (snapshot string, err error) {
+	err = c.Raw(func(driverConn any) error {
+		dc, ok := driverConn.(*conn)
+		if !ok {
+			return fmt.Errorf("connection is a %T, none of a Hako database", driverConn)
+		}
+		if mains := dc.session.Mains(); len(mains) > 0 && mains[0].Pinned() { // the others are attached
+			snapshot = mains[0].Snapshot()
+		}
+		return nil
+	})
+	return snapshot, err
+}
 
 func (c *conn) Close() error {
 	if c.closed {

@@ -18,7 +18,14 @@ type Error struct {
 	Cause  error // Is pagestore.ErrConflict, ErrReadOnly, ErrDiskFull, ...
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%v: %v", e.Cause, e.SQLite) }
+// Error leaves out SQLite's words where they say the same, or less.
+func (e *Error) Error() string {
+	switch e.SQLite.Code() & 0xff {
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_ERROR:
+		return e.Cause.Error()
+	}
+	return fmt.Sprintf("%v: %v", e.Cause, e.SQLite)
+}
 
 // Unwrap returns both errors.
 func (e *Error) Unwrap() []error { return []error{e.Cause, e.SQLite} }

@@ -3,8 +3,11 @@ package sqlite
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite/vfscore"
 	"modernc.org/libc"
 	"modernc.org/sqlite/lib"
@@ -75,12 +78,16 @@ func openMain(tls *libc.TLS, store *openStore, zName, pFile uintptr, flags int32
 	create := sqlite3.Xsqlite3_uri_boolean(tls, zName, uriCreate, 0) != 0 ||
 		string(textAt(sqlite3.Xsqlite3_uri_parameter(tls, zName, uriMode))) == "rwc"
 	c.count(1) // keeps it
-	m, rc := c.session.OpenMainIn(store.vfs, libc.GoString(zName), vfscore.OpenOptions{
+	name := libc.GoString(zName)
+	m, rc := c.session.OpenMainIn(store.vfs, name, vfscore.OpenOptions{
 		Create:   create,
 		ReadOnly: flags&sqlite3.SQLITE_OPEN_READONLY != 0,
 	})
 	if rc != vfscore.OK {
 		c.count(-1)
+		if err := c.session.Err(); (errors.Is(err, pagestore.ErrUnknownDatabase) || errors.Is(err, pagestore.ErrName)) && namesFile(name) {
+			c.session.Record(fmt.Errorf("open %s: %w: an ordinary file is opened as '%s'", name, pagestore.ErrUnknownDatabase, fileURI(name)))
+		}
 		return int32(rc), false
 	}
 	if code = openCFile(pFile, &openFile{file: m, main: m, conn: c}); code != sqlite3.SQLITE_OK {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -341,4 +342,61 @@ func TestDriverInterfaces(t *testing.T) {
 	if _, err := db.ExecContext(canceled, "INSERT INTO t(b) VALUES (1)"); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
+}
+
+func TestPinned(t *testing.T) {
+	s := newStore(t)
+	c := openConn(t, s, "shop")
+	exec(t, c, "CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
+	at := func(c *sql.Conn, want string) {
+		t.Helper()
+		if got, err := Pinned(c); err != nil || got != want {
+			t.Errorf("pinned to %q, not %q (%v)", got, want, err)
+		}
+	}
+	at(c, "")
+	query(t, c, "SELECT hako_at(1)")
+	at(c, "shop@1")
+	query(t, c, "SELECT hako_at(2)") // the newest, but pinned
+	at(c, "shop@2")
+	query(t, c, "SELECT hako_at(NULL)")
+	at(c, "")
+	exec(t, c, "ATTACH 'shop@1' AS old", "BEGIN")
+	query(t, c, "SELECT count(*) FROM t")
+	at(c, "")
+	at(openConn(t, s, "shop@1"), "shop@1")
+	if got, err := Pinned(openPlain(t, ":memory:")); err == nil {
+		t.Errorf("a connection of another driver is pinned to %q", got)
+	}
+}
+
+// What SQLite and the store say about one mistake is told once, and a file that
+// is attached as if it were a database is told how.
+func TestErrorsSayItOnce(t *testing.T) {
+	s := newStore(t)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.WriteFile("plain", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := openConn(t, s, "shop")
+	exec(t, c, "CREATE TABLE t(a)")
+	old := openConn(t, s, "shop@1")
+	for _, e := range []struct {
+		on      querier
+		q, want string
+	}{
+		{c, "SELECT hako_at('nope')", `pin shop to "nope": shop: unknown tag "nope"`},
+		{c, "ATTACH 'nope' AS n", `open nope: unknown database "nope"`},
+		{c, "ATTACH 'shop@9' AS n", "open shop@9: shop has no version 9: the newest is 1"},
+		{c, "ATTACH '/a b/x' AS n", "open /a b/x: unknown database: an ordinary file is opened as 'file:/a%20b/x?vfs=unix'"},
+		{c, "ATTACH 'x.sqlite' AS n", "open x.sqlite: unknown database: an ordinary file is opened as 'file:x.sqlite?vfs=unix'"},
+		{c, "ATTACH 'plain' AS n", "open plain: unknown database: an ordinary file is opened as 'file:plain?vfs=unix'"},
+		{old, "INSERT INTO t VALUES (1)", "write to shop@1: snapshot is read-only"},
+	} {
+		if _, err := tryQuery(e.on, e.q); err == nil || !strings.HasPrefix(err.Error(), e.want) || strings.Count(err.Error(), e.want) != 1 || len(err.Error()) > len(e.want)+40 {
+			t.Errorf("%s: %v\nnot %s", e.q, err, e.want)
+		}
+	}
+	exec(t, c, "ATTACH 'file:plain?vfs=unix' AS n", "CREATE TABLE n.u(a)")
 }

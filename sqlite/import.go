@@ -17,6 +17,10 @@ import (
 // SQLite database.
 var ErrNotSQLite = errors.New("not a sound SQLite database")
 
+// ErrDamagedFile is wrapped, beside ErrNotSQLite, for a file that is one, but
+// damaged.
+var ErrDamagedFile = errors.New("it is damaged")
+
 // ImportOptions tune Import. The zero value works.
 type ImportOptions struct {
 	Retain   pagestore.Retention

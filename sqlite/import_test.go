@@ -187,7 +187,7 @@ func TestImportRefusesWhatIsNoSoundDatabase(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Import(context.Background(), s, "shop", path, ImportOptions{}); !errors.Is(err, ErrNotSQLite) {
+		if _, err := Import(context.Background(), s, "shop", path, ImportOptions{}); !errors.Is(err, ErrNotSQLite) || errors.Is(err, ErrDamagedFile) != (name == "header" || name == "cut" || name == "flipped") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -64,7 +64,7 @@ func openSource(ctx context.Context, path, temp string, progress func(ImportProg
 	}
 	var se *modernc.Error
 	if errors.As(err, &se) && (se.Code()&0xff == sqlite3.SQLITE_CORRUPT || se.Code() == sqlite3.SQLITE_NOTADB) {
-		err = fmt.Errorf("%w: %w", ErrNotSQLite, err)
+		err = fmt.Errorf("%w: %w: %w", ErrNotSQLite, ErrDamagedFile, err)
 	}
 	return nil, err
 }
@@ -183,7 +183,7 @@ func (s *source) check(ctx context.Context) error {
 		return err
 	}
 	if len(wrong) > 0 {
-		return fmt.Errorf("%w: PRAGMA integrity_check says: %s", ErrNotSQLite, strings.Join(wrong, "; "))
+		return fmt.Errorf("%w: %w: PRAGMA integrity_check says: %s", ErrNotSQLite, ErrDamagedFile, strings.Join(wrong, "; "))
 	}
 	return nil
 }

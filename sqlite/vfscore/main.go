@@ -111,6 +111,9 @@ func (m *Main) Pin(at string) error {
 	return nil
 }
 
+// Pinned reports whether the connection reads one version, whatever is committed.
+func (m *Main) Pinned() bool { return m.pin != nil }
+
 // unpin replaces the pin.
 func (m *Main) unpin(pin *pagestore.Snapshot) {
 	if m.pin != nil && m.pin != m.opened {
