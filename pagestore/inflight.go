@@ -74,6 +74,7 @@ func (s *Store) Close() error {
 	if s.fatal.Load() != nil { // Pebble's state is undefined: what is on disk is what the next Open finds
 		err = errors.Join(err, s.guarded.settle())
 	}
+	s.guards.close()
 	return errors.Join(err, s.cache.Close(), s.marks.close(), s.release())
 }
 

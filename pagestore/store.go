@@ -58,6 +58,7 @@ type Store struct {
 	log     *slog.Logger
 	guarded *stopFS // what Pebble sees of fs
 	marks   syncMarks
+	guards  guards
 	lost    *LossError // what AcceptLoss gave up
 	refusal error      // of what would change a store opened to read only
 	fatal   atomic.Pointer[fatalError]
@@ -173,6 +174,7 @@ func open(dir string, o Options, full error) (_ *Store, err error) {
 			if s.fatal.Load() != nil {
 				s.guarded.settle()
 			}
+			s.guards.close()
 			s.marks.close()
 			s.release()
 		}
@@ -441,18 +443,6 @@ func (s *Store) stop(err error) {
 			s.log.Error("store: stopped", "dir", s.dir, "error", f.err)
 		}
 		close(s.stopped)
-	}
-}
-
-// guard runs f, which may block forever if the store stops meanwhile.
-func (s *Store) guard(f func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	select {
-	case err := <-done:
-		return err
-	case <-s.stopped:
-		return s.fatal.Load()
 	}
 }
 
