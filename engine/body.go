@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/hako-run/hako/wasi"
+)
+
+// A body is an instantiated module as wazero has it. An [Instance] has one for
+// as long as it is open; that of a fork is then reset and used by another.
+type body struct {
+	module  *compiled
+	mod     api.Module
+	memory  *linear             // nil if the module has none
+	globals []api.MutableGlobal // in the order of compiled.globals
+	// idle are the functions that have been called before. Each holds a
+	// stack, so that a function that is called back into has several.
+	idle map[*exportedFunction][]api.Function
+	pace pace
+}
+
+// exportedFunction is what there is to know of one before it is called.
+type exportedFunction struct {
+	name            string
+	params, results int // in 64-bit words
+}
+
+var anonymous = wazero.NewModuleConfig().WithName("").WithStartFunctions()
+
+// newBody instantiates a module with a memory that begins as a copy of img,
+// which is nil if the module has no memory. The memory has room for room
+// bytes.
+func newBody(c *compiled, img image, room uint64) (*body, error) {
+	b := &body{module: c, idle: map[*exportedFunction][]api.Function{}}
+	ctx := context.Background()
+	if img != nil {
+		region, err := c.engine.backing.reserve(room)
+		if err != nil {
+			return nil, err
+		}
+		b.memory = &linear{region: region, room: room, limit: room, image: img.size()}
+		if err := region.load(img); err != nil {
+			b.memory.Free()
+			return nil, err
+		}
+		ctx = experimental.WithMemoryAllocator(ctx, b.memory)
+	}
+	mod, err := c.engine.runtime.InstantiateModule(ctx, c.code, anonymous)
+	if err != nil {
+		if b.memory != nil {
+			b.memory.Free()
+		}
+		return nil, err
+	}
+	b.mod = mod
+	for _, g := range c.globals {
+		global, ok := mod.ExportedGlobal(g.Name).(api.MutableGlobal)
+		if !ok {
+			b.close()
+			return nil, fmt.Errorf("global %d is not where it was exported to", g.Index)
+		}
+		b.globals = append(b.globals, global)
+	}
+	return b, nil
+}
+
+// limitMemory sets the memory limit to max bytes, 0 for all there is room for.
+func (b *body) limitMemory(max int64) error {
+	if b.memory == nil {
+		return nil
+	}
+	return b.memory.setLimit(max)
+}
+
+func (b *body) take(f *exportedFunction) api.Function {
+	idle := b.idle[f]
+	if n := len(idle); n > 0 {
+		b.idle[f] = idle[:n-1]
+		return idle[n-1]
+	}
+	return b.mod.ExportedFunction(f.name)
+}
+
+func (b *body) put(f *exportedFunction, fn api.Function) { b.idle[f] = append(b.idle[f], fn) }
+
+// values returns the globals' values.
+func (b *body) values() []uint64 {
+	list := make([]uint64, len(b.globals))
+	for i, g := range b.globals {
+		list[i] = g.Get()
+	}
+	return list
+}
+
+func (b *body) setValues(list []uint64) {
+	for i, g := range b.globals {
+		g.Set(list[i])
+	}
+}
+
+// reset makes the body what it was before its first call. It is to be closed
+// if that fails.
+func (b *body) reset(globals []uint64) error {
+	// A function's stack keeps what was on it, and its size.
+	clear(b.idle)
+	b.setValues(globals)
+	if b.memory == nil {
+		return nil
+	}
+	return b.memory.reset(b.mod)
+}
+
+func (b *body) close() {
+	_ = b.mod.Close(context.Background()) // frees the memory; nothing in it can fail
+	b.idle, b.globals = nil, nil
+}
+
+// roomFor is how large a memory can become under a limit of max bytes, 0 for
+// none. It is an error if the module begins with more.
+func (c *compiled) roomFor(max int64) (uint64, error) {
+	room := uint64(c.memory.Max) * wasmPage
+	if max > 0 && uint64(max) < room {
+		room = uint64(max) &^ (wasmPage - 1)
+	}
+	if begins := uint64(c.memory.Min) * wasmPage; begins > room {
+		return 0, fmt.Errorf("the module begins with %d MiB of memory: %w", begins>>20, &LimitError{Limit: wasi.LimitMemory, Max: max})
+	}
+	return room, nil
+}
+
+// pristineBody makes a body in the state that the module declares, but for
+// its start function.
+func (c *compiled) pristineBody(limits Limits) (*body, error) {
+	if !c.hasMemory {
+		return newBody(c, nil, 0)
+	}
+	room, err := c.roomFor(limits.Memory)
+	if err != nil {
+		return nil, err
+	}
+	img, err := c.pristine()
+	if err != nil {
+		return nil, err
+	}
+	return newBody(c, img, room)
+}

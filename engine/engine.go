@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// Options are what an engine is made with.
+type Options struct {
+	// CacheDir is where compiled code is kept from one process to the next,
+	// "" for nowhere. It is machine code that will be run: nobody else must
+	// be able to write there.
+	CacheDir string
+	// Hosts register the modules of host functions that guests may import.
+	Hosts []func(context.Context, wazero.Runtime) error
+}
+
+// An Engine compiles modules and runs their instances. It is safe for
+// concurrent use.
+type Engine struct {
+	runtime wazero.Runtime
+	cache   wazero.CompilationCache
+	dir     string
+	backing backing
+	hosts   map[string]map[string]api.FunctionDefinition
+
+	compiling sync.WaitGroup
+
+	mu        sync.Mutex
+	modules   map[[sha256.Size]byte]*compiled
+	instances int // instances and templates that are open
+	closed    bool
+}
+
+// features are what modules may use. Threads are their atomics alone: shared
+// memories are refused.
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExceptionHandling |
+	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesThreads
+
+// New makes an engine.
+func New(opts Options) (*Engine, error) { return newEngine(opts, defaultBacking) }
+
+func newEngine(opts Options, back backing) (*Engine, error) {
+	ctx := context.Background()
+	e := &Engine{
+		backing: back,
+		modules: map[[sha256.Size]byte]*compiled{},
+		hosts:   map[string]map[string]api.FunctionDefinition{},
+	}
+	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false)
+	if opts.CacheDir != "" {
+		e.dir = filepath.Join(opts.CacheDir, fmt.Sprintf("code-%d", rewriteVersion))
+		if err := os.MkdirAll(e.dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make the cache of compiled code: %w", err)
+		}
+		cache, err := wazero.NewCompilationCacheWithDir(e.dir)
+		if err != nil {
+			return nil, fmt.Errorf("open the cache of compiled code in %s: %w", e.dir, err)
+		}
+		e.cache = cache
+		config = config.WithCompilationCache(cache)
+	}
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	for _, host := range append([]func(context.Context, wazero.Runtime) error{instantiateCheck}, opts.Hosts...) {
+		if err := host(ctx, e.runtime); err != nil {
+			return nil, errors.Join(fmt.Errorf("register host functions: %w", err), e.shut())
+		}
+	}
+	return e, nil
+}
+
+// compileCached compiles a module, or finds it in the cache. A damaged entry
+// there is dropped with the others.
+func (e *Engine) compileCached(ctx context.Context, binary []byte) (wazero.CompiledModule, error) {
+	code, err := e.runtime.CompileModule(ctx, binary)
+	if err == nil || e.dir == "" || !strings.HasPrefix(err.Error(), "compilationcache:") {
+		return code, err
+	}
+	entries, rerr := filepath.Glob(filepath.Join(e.dir, "wazero-*", "*"))
+	for _, entry := range entries {
+		rerr = errors.Join(rerr, os.Remove(entry))
+	}
+	if rerr != nil {
+		return nil, fmt.Errorf("the cache of compiled code in %s is damaged (%w) and cannot be emptied: %w", e.dir, err, rerr)
+	}
+	return e.runtime.CompileModule(ctx, binary)
+}
+
+// Close gives everything back. It fails with ErrInUse, and nothing is closed,
+// while instances or templates are open.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	if n := e.instances; n > 0 {
+		e.mu.Unlock()
+		return fmt.Errorf("close the engine: %d instances or templates are open: %w", n, ErrInUse)
+	}
+	e.closed = true
+	e.mu.Unlock()
+	e.compiling.Wait()
+	e.mu.Lock()
+	for _, c := range e.modules {
+		if c.image != nil {
+			c.image.free()
+			c.image = nil
+		}
+	}
+	e.mu.Unlock()
+	return e.shut()
+}
+
+func (e *Engine) shut() error {
+	ctx := context.Background()
+	err := e.runtime.Close(ctx)
+	if e.cache != nil {
+		err = errors.Join(err, e.cache.Close(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("close the engine: %w", err)
+	}
+	return nil
+}

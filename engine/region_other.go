@@ -1,0 +1,5 @@
+//go:build !linux
+
+package engine
+
+var defaultBacking backing = heapBacking{}
