@@ -71,7 +71,11 @@ func enrich(s *vfscore.Session, err error) error {
 func readOnlyCause(s *vfscore.Session) error {
 	for _, m := range s.Mains() {
 		if m.ReadOnly() {
-			return fmt.Errorf("write to %s: %w", m.Name(), pagestore.ErrReadOnly)
+			todo := "it was opened with mode=ro"
+			if m.Name() != m.Database().Name() {
+				todo = "open " + m.Database().Name() + " without a version, or make a branch of this one"
+			}
+			return fmt.Errorf("write to %s: %w: %s", m.Name(), pagestore.ErrReadOnly, todo)
 		}
 	}
 	return nil

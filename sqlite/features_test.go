@@ -392,7 +392,7 @@ func TestErrorsSayItOnce(t *testing.T) {
 		{c, "ATTACH '/a b/x' AS n", "open /a b/x: unknown database: an ordinary file is opened as 'file:/a%20b/x?vfs=unix'"},
 		{c, "ATTACH 'x.sqlite' AS n", "open x.sqlite: unknown database: an ordinary file is opened as 'file:x.sqlite?vfs=unix'"},
 		{c, "ATTACH 'plain' AS n", "open plain: unknown database: an ordinary file is opened as 'file:plain?vfs=unix'"},
-		{old, "INSERT INTO t VALUES (1)", "write to shop@1: snapshot is read-only"},
+		{old, "INSERT INTO t VALUES (1)", "write to shop@1: snapshot is read-only: open shop without a version, or make a branch of this one"},
 	} {
 		if _, err := tryQuery(e.on, e.q); err == nil || !strings.HasPrefix(err.Error(), e.want) || strings.Count(err.Error(), e.want) != 1 || len(err.Error()) > len(e.want)+40 {
 			t.Errorf("%s: %v\nnot %s", e.q, err, e.want)

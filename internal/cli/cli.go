@@ -9,14 +9,17 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"unicode"
 
 	"github.com/hako-run/hako/internal/nearest"
 	"github.com/hako-run/hako/pagestore"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes. hako run and hako exec pass the guest's own.
@@ -152,6 +155,14 @@ func (e silentError) Unwrap() error { return e.error }
 // flagError adds to a mistake in flags the flag that may be meant.
 func flagError(cmd *cobra.Command, err error) error {
 	text := err.Error()
+	var invalid *pflag.InvalidValueError
+	var short *pflag.NotExistError
+	switch {
+	case errors.As(err, &invalid):
+		return usageErrorf("--%s %s: %s: see %s --help", invalid.GetFlag().Name, invalid.GetValue(), wantedValue(invalid), cmd.CommandPath())
+	case errors.As(err, &short) && unicode.IsDigit(rune((short.GetSpecifiedShortnames() + "x")[0])):
+		return usageErrorf("-%s is no flag: an age is written after the name of the database, as in shop@-%[1]s", short.GetSpecifiedShortnames())
+	}
 	if name, ok := strings.CutPrefix(text, "unknown flag: --"); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *flagType) { names = append(names, f.Name) })
@@ -161,6 +172,24 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	}
 	return usageErrorf("%s: see %s --help", text, cmd.CommandPath())
+}
+
+// wantedValue tells what a flag takes that was given something else.
+func wantedValue(e *pflag.InvalidValueError) string {
+	if errors.Is(e, strconv.ErrRange) {
+		return "it is too large"
+	}
+	switch e.GetFlag().Value.Type() {
+	case "int", "int32", "int64":
+		return "it must be a whole number"
+	case "uint", "uint16", "uint32", "uint64":
+		return "it must be a whole number, not below 0"
+	case "bool":
+		return "it must be true or false"
+	case "duration":
+		return "it must be a time such as 10s or 5m"
+	}
+	return errors.Unwrap(e).Error()
 }
 
 // arguments demands that many arguments, by the names in cmd.Use.

@@ -342,50 +342,6 @@ func TestShellAppliesRetention(t *testing.T) {
 	}
 }
 
-func TestEveryMistakeGetsAnErrorThatHelps(t *testing.T) {
-	h := newHarness(t)
-	h.fails(exitFailed, "there are no databases in "+h.data+" yet", "db", "show", "shop")
-	h.sample()
-	h.ok("db", "tag", "shop@2", "before-sale")
-	for _, c := range []struct {
-		code int
-		want string
-		args []string
-	}{
-		{exitFailed, `unknown database "shpo": did you mean "shop"?`, []string{"db", "show", "shpo"}},
-		{exitFailed, "unknown database \"zzzzzz\"\n  `hako db list` shows the databases", []string{"db", "log", "zzzzzz"}},
-		{exitFailed, "shop has no version 99: the newest is 3", []string{"db", "shell", "shop@99", "SELECT 1"}},
-		{exitFailed, `unknown tag "before-sal": did you mean "before-sale"?`, []string{"db", "show", "shop@before-sal"}},
-		{exitFailed, "time lies in the future: it is now ", []string{"db", "export", "shop@2199-01-01T00:00:00Z", "x"}},
-		{exitFailed, "time lies before the database's first version", []string{"db", "show", "shop@-10w"}},
-		{exitFailed, `a database "shop" exists: choose another`, []string{"db", "create", "shop"}},
-		{exitFailed, `a database "shop" exists: choose another`, []string{"db", "branch", "shop", "shop"}},
-		{exitFailed, `"before-sale" is version 2: untag that first`, []string{"db", "tag", "shop@1", "before-sale"}},
-		{exitFailed, "snapshot is read-only", []string{"db", "shell", "shop@2", "DELETE FROM orders"}},
-		{exitFailed, "no such table: nope\n  SELECT * FROM nope\n                ^", []string{"db", "shell", "shop", "SELECT * FROM nope"}},
-		{exitUsage, "nobody is there to confirm it: say --yes", []string{"db", "delete", "shop"}},
-		{exitUsage, "database name \"sh op\" holds \" \"", []string{"db", "create", "sh op"}},
-		{exitUsage, "tag \"5\" begins with a digit", []string{"db", "tag", "shop", "5"}},
-		{exitUsage, "here stands the name of a database, shop", []string{"db", "stat", "shop@2"}},
-		{exitUsage, "here stands the name of a database, shop", []string{"db", "restore", "shop@2", "shop"}},
-		{exitUsage, "nothing follows the '@'", []string{"db", "show", "shop@"}},
-		{exitUsage, "--page-size 1000: it must be a power of two", []string{"db", "create", "x", "--page-size", "1000"}},
-		{exitUsage, "exclude each other", []string{"db", "create", "x", "--page-size", "1024", "--from", "shop"}},
-		{exitUsage, `unknown command "hako db lits": did you mean "hako db list"?`, []string{"db", "lits"}},
-		{exitUsage, `unknown command "hako db shel": did you mean "hako db shell"?`, []string{"db", "shel"}},
-		{exitUsage, `unknown command "hako dv": did you mean "hako db"?`, []string{"dv"}},
-		{exitUsage, `unknown command "hako db xyzzy": hako db --help lists`, []string{"db", "xyzzy"}},
-		{exitUsage, "unknown flag: --jsno: did you mean --json?", []string{"db", "list", "--jsno"}},
-		{exitUsage, "hako db tag needs a TAG", []string{"db", "tag", "shop"}},
-		{exitUsage, `has an argument too many, "b"`, []string{"db", "stat", "a", "b"}},
-		{exitUsage, `unknown mode "bx": did you mean "box"?`, []string{"db", "shell", "shop", "--mode", "bx"}},
-		{exitUsage, "choose writer or optimistic", []string{"db", "shell", "shop", "--locking", "none"}},
-		{exitUsage, `retention "soon" is none of`, []string{"db", "retain", "shop", "soon"}},
-	} {
-		h.fails(c.code, c.want, c.args...)
-	}
-}
-
 func TestLockedStoreNamesItsOwner(t *testing.T) {
 	h := newHarness(t)
 	h.sample()

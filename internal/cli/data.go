@@ -63,7 +63,11 @@ func (a *app) openStore(create bool) (*pagestore.Store, error) {
 	}
 	o := a.storeOptions
 	o.Logger = slog.New(slog.DiscardHandler) // what matters to a command comes back to it as an error
-	return pagestore.Open(dir, o)
+	s, err := pagestore.Open(dir, o)
+	if errors.Is(err, pagestore.ErrDamaged) {
+		return nil, hintedError{err, ""} // no command can do anything about it
+	}
+	return s, err
 }
 
 // A noStoreError says that nothing was ever kept in the data directory.

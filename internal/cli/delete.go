@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"strings"
 
@@ -15,10 +16,10 @@ func (a *app) deleteCommand() *cobra.Command {
 		Use:   "delete NAME",
 		Short: "Delete a database with all its versions; branches of it stay",
 		Args:  arguments(1, 1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withDatabase(args[0], func(d *pagestore.Database) error {
 				if !yes {
-					if err := a.confirmDelete(d); err != nil {
+					if err := a.confirmDelete(cmd.Context(), d); err != nil {
 						return err
 					}
 				}
@@ -36,7 +37,7 @@ func (a *app) deleteCommand() *cobra.Command {
 }
 
 // confirmDelete asks the person at the terminal.
-func (a *app) confirmDelete(d *pagestore.Database) error {
+func (a *app) confirmDelete(ctx context.Context, d *pagestore.Database) error {
 	info, err := d.Info()
 	if err != nil {
 		return err
@@ -45,10 +46,20 @@ func (a *app) confirmDelete(d *pagestore.Database) error {
 		return usageErrorf("delete %s: all its versions would be gone, and nobody is there to confirm it: say --yes", info.Name)
 	}
 	fmt.Fprintf(a.Err, "Delete %s with its versions %d to %d, for ever? [y/N] ", info.Name, info.Oldest, info.Head.Version)
-	answer, _ := bufio.NewReader(a.In).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
+	answer := make(chan string, 1)
+	go func() { // ends with the process, if nobody answers
+		text, _ := bufio.NewReader(a.In).ReadString('\n')
+		answer <- text
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.Err)
+		return ctx.Err()
+	case text := <-answer:
+		switch strings.ToLower(strings.TrimSpace(text)) {
+		case "y", "yes":
+			return nil
+		}
 	}
 	return fmt.Errorf("%s was not deleted", info.Name)
 }

@@ -11,8 +11,10 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import NAME FILE",
 		Short: "Make a database of an ordinary SQLite file",
-		Long: `Make a database of an ordinary SQLite file, which stays as it is. The file is
-checked first; a damaged one is refused, and nothing is made.`,
+		Long: `Make a database of an ordinary SQLite file, with what a WAL or the journal of a
+crash beside it holds. The file and all beside it stay as they are; programs that
+have it open can go on. It is checked first: a damaged one is refused, and nothing
+is made.`,
 		Args: arguments(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := pagestore.CheckName(args[0]); err != nil {
@@ -25,11 +27,12 @@ checked first; a damaged one is refused, and nothing is made.`,
 			return a.withStore(true, func(s *pagestore.Store) error {
 				p := a.progress("import "+args[0], "", true)
 				d, err := sqlite.Import(cmd.Context(), s, args[0], args[1], sqlite.ImportOptions{Retain: policy, Progress: func(i sqlite.ImportProgress) {
-					if i.Total > 0 {
-						p.update(i.Done, i.Total)
-					} else {
+					if i.Step == sqlite.ImportCheck {
 						p.begins(string(i.Step))
+						return
 					}
+					p.enters(string(i.Step))
+					p.update(i.Done, i.Total)
 				}})
 				p.end()
 				if err != nil {

@@ -20,6 +20,7 @@ type progress struct {
 
 	mu    sync.Mutex
 	step  string // what is done while no amount is known, "" if one is
+	stage string // what the amounts are of, "" if that is clear
 	begin time.Time
 	last  time.Time
 	shown bool
@@ -77,6 +78,15 @@ func (p *progress) begins(step string) {
 	}
 }
 
+// enters says what the amounts that follow are of.
+func (p *progress) enters(stage string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stage != stage {
+		p.stage, p.begin = stage, p.now()
+	}
+}
+
 // update may be called often.
 func (p *progress) update(done, total int64) {
 	p.mu.Lock()
@@ -112,11 +122,14 @@ func (p *progress) line(now time.Time, width int) string {
 	if p.step != "" {
 		return fmt.Sprintf("%s  %s, %s", p.what, p.step, spent.Round(time.Second))
 	}
+	text := p.what
+	if p.stage != "" {
+		text += "  " + p.stage
+	}
 	if p.total <= 0 {
-		return fmt.Sprintf("%s  %s", p.what, amount(p.done))
+		return text + "  " + amount(p.done)
 	}
 	share := min(1, float64(p.done)/float64(p.total))
-	text := p.what
 	if width > 0 {
 		full := int(share * float64(width))
 		text += "  " + strings.Repeat("█", full) + strings.Repeat("░", width-full)

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -77,12 +78,21 @@ func (a *app) shell(ctx context.Context, snapshot, locking string, o shell.Optio
 	return a.withSnapshot(snapshot, func(s *pagestore.Store, at *pagestore.Snapshot) (err error) {
 		name := at.String()
 		head := !strings.Contains(snapshot, "@") || strings.HasSuffix(snapshot, "@head")
-		o.Prompt = name + " (read-only)"
 		what := "version " + versionText(at.Version()) + " of " + timeText(at.Commit().Time) + ", read-only"
 		if head {
 			name = at.Database().Name()
-			o.Prompt = name
 			what = "newest version " + versionText(at.Version())
+		}
+		o.Hint = hintFor
+		o.Prompt = func(c *sql.Conn) string {
+			prompt := at.Database().Name()
+			if pinned, err := sqlite.Pinned(c); err == nil && pinned != "" { // to what it was opened with, or by hako_at
+				prompt = pinned
+			}
+			if !head {
+				prompt += " (read-only)"
+			}
+			return prompt
 		}
 		if o.Interactive {
 			o.Banner = fmt.Sprintf("%s: %s. .help for help, Ctrl-D to leave.", at.Database().Name(), what)

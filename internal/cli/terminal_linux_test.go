@@ -183,6 +183,43 @@ func TestShellOnTerminal(t *testing.T) {
 	sh.exits(exitOK)
 }
 
+func TestPromptShowsThePin(t *testing.T) {
+	home := t.TempDir()
+	onTerminal(t, home, "db", "create", "shop").exits(exitOK)
+	onTerminal(t, home, "db", "shell", "shop", "CREATE TABLE t(a); INSERT INTO t VALUES (1)").exits(exitOK)
+	sh := onTerminal(t, home, "db", "shell", "shop")
+	sh.wait("shop> ")
+	sh.keys("SELECT hako_at(1) + 41;"+enter, "42", "shop@1> ")
+	sh.keys("SELECT"+enter, "   ...> ")
+	sh.keys("6 * 9;"+enter, "54", "shop@1> ")
+	sh.keys("SELECT hako_at(NULL);"+enter, "shop> ")
+	sh.keys("SELECT * FROM nosuch;"+enter, "no such table", "shop> ")
+	sh.keys("SELECT hako_at(77);"+enter, "no version 77", "`hako db log` shows the versions", "shop> ") // with the hint
+	sh.keys(ctrlD)
+	sh.exits(exitOK)
+	sh = onTerminal(t, home, "db", "shell", "shop@1")
+	sh.wait("shop@1 (read-only)> ")
+	sh.keys("SELECT hako_at('head');"+enter, "shop (read-only)> ")
+	sh.keys(ctrlD)
+	sh.exits(exitOK)
+}
+
+func TestDeleteAsks(t *testing.T) {
+	home := t.TempDir()
+	onTerminal(t, home, "db", "create", "shop").exits(exitOK)
+	ask := func(keys string, code int, says string) {
+		t.Helper()
+		d := onTerminal(t, home, "db", "delete", "shop")
+		d.wait("Delete shop with its versions 0 to 0, for ever? [y/N] ")
+		d.keys(keys, says)
+		d.exits(code)
+	}
+	ask(ctrlC, exitInterrupted, "hako: interrupted") // at once
+	ask(enter, exitFailed, "shop was not deleted")
+	ask("n"+enter, exitFailed, "shop was not deleted")
+	ask("y"+enter, exitOK, "deleted shop")
+}
+
 // A terminal that goes away, or a SIGTERM, ends the shell.
 func TestShellEndsWhenTerminated(t *testing.T) {
 	home := t.TempDir()

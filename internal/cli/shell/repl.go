@@ -14,10 +14,6 @@ import (
 
 // repl reads statements from the terminal until the user leaves.
 func (sh *Shell) repl(ctx context.Context) error {
-	prompt := sh.o.Prompt
-	if prompt == "" {
-		prompt = "sql"
-	}
 	if sh.o.Banner != "" {
 		fmt.Fprintln(sh.o.Out, sh.o.Banner)
 	}
@@ -42,10 +38,12 @@ func (sh *Shell) repl(ctx context.Context) error {
 		runes := []rune(line)
 		return sh.completions(ctx, strings.Join(typed, ""), string(runes[:cursor]), string(runes[cursor:]))
 	})
+	prompt := ""
 	for {
-		show := prompt + "> "
-		if s.pending() {
-			show = continuation(prompt)
+		show := continuation(prompt)
+		if !s.pending() {
+			prompt = sh.prompt()
+			show = prompt + "> "
 		}
 		text, err := promptUntil(ctx, editor, show)
 		switch {
@@ -78,6 +76,13 @@ func (sh *Shell) repl(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+func (sh *Shell) prompt() string {
+	if sh.o.Prompt == nil {
+		return "sql"
+	}
+	return sh.o.Prompt(sh.conn)
 }
 
 // promptUntil reads a line unless ctx ends. The editor cannot be interrupted,

@@ -35,9 +35,13 @@ type Options struct {
 	// terminal. Output then is a box unless Mode says otherwise, and
 	// control characters in values are shown as ^X.
 	Interactive bool
-	Prompt      string // without the "> "; "sql" if empty
-	Banner      string // printed first when interactive
-	History     string // file that keeps the history; none if empty
+	Prompt      func(*sql.Conn) string // asked before each statement, without the "> "; nil for "sql"
+	Banner      string                 // printed first when interactive
+	History     string                 // file that keeps the history; none if empty
+
+	// Hint returns what to do about an error that was reported, "" if there
+	// is nothing to say. Those that Run returns are left to its caller.
+	Hint func(error) string
 
 	// Mode is the first output mode: one of Modes. If empty it is box for an
 	// interactive shell and list otherwise.
@@ -265,6 +269,12 @@ func (sh *Shell) report(err error) {
 		return
 	}
 	fmt.Fprintf(sh.o.Err, "error: %v\n", err)
+	if sh.o.Hint == nil {
+		return
+	}
+	if hint := sh.o.Hint(err); hint != "" {
+		fmt.Fprintf(sh.o.Err, "  %s\n", hint)
+	}
 }
 
 // errOutputGone says that the reader of the output went away, as in
