@@ -119,7 +119,11 @@ func (d *Databases) lock(handle, level int32) vfscore.Code {
 	if f == nil || level < int32(vfscore.LockShared) || level > int32(vfscore.LockExclusive) {
 		return misuse
 	}
-	return d.note(f, f.main.Lock(vfscore.LockLevel(level)))
+	code := f.main.Lock(vfscore.LockLevel(level))
+	if code != vfscore.OK {
+		f.session.refused = f.main
+	}
+	return d.note(f, code)
 }
 
 func (d *Databases) unlock(handle, level int32) vfscore.Code {
@@ -208,6 +212,9 @@ func (d *Databases) busy(ctx context.Context, number, n int32) bool {
 	if s == nil || n < 0 {
 		return false
 	}
+	if d.waitsForItself(s) {
+		return false
+	}
 	outer := s.SetContext(ctx)
 	again := s.Busy(int(n))
 	s.SetContext(outer)
@@ -216,6 +223,20 @@ func (d *Databases) busy(ctx context.Context, number, n int32) bool {
 		d.err = s.Err()
 	}
 	return again
+}
+
+// waitsForItself reports whether another connection of the guest, which does
+// nothing while this one waits, has the lock that the session was refused.
+func (d *Databases) waitsForItself(s *session) bool {
+	if s.refused == nil {
+		return false
+	}
+	for _, f := range d.files {
+		if f != nil && f.main != nil && f.session != s && f.main.Reserved() && !f.session.Optimistic() && f.main.Database() == s.refused.Database() {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Databases) busyTimeout(number, ms int32) vfscore.Code {

@@ -24,6 +24,8 @@ type session struct {
 	number int // its place, from 1
 	mains  int
 	supers int // super-journals since a transaction ended
+
+	refused *vfscore.Main // whose lock was refused last
 }
 
 // maxSupers is how many super-journals one transaction may have: SQLite makes
@@ -161,6 +163,9 @@ func (d *Databases) close(handle int32, f *file) vfscore.Code {
 	d.temp -= f.size
 	if f.main != nil {
 		f.session.mains--
+		if f.session.refused == f.main {
+			f.session.refused = nil
+		}
 		d.settle(f.session)
 		d.leave(f.session)
 	}

@@ -58,10 +58,18 @@ static int grow(scratch_file *f, int n) {
   return 1;
 }
 
+/* Whether a journal named in a super-journal is that of an ordinary file that
+** the transaction has locked and not changed. */
+static int unused_journal(const char *name, int n) {
+  int len = n - (int)sizeof "-journal";
+  return len > 0 && name[n - 1] == 0 && !host_granted(name, len) && !hako_plain_access(name, SQLITE_ACCESS_READ);
+}
+
 static int scratch_write(sqlite3_file *file, const void *buf, int n, sqlite3_int64 off) {
   scratch_file *f = (scratch_file *)file;
   int rc = SQLITE_OK;
   sqlite3_int64 in = off - f->start;
+  if (f->direct && unused_journal(buf, n)) return SQLITE_OK;
   if (f->used == 0) f->start = off, in = 0;
   if (f->direct || in < 0 || in > f->used || in + n > WINDOW_MAX || !grow(f, in + n)) {
     rc = flush(f);

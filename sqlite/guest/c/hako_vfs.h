@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
   const sqlite3_io_methods *methods;
   int handle;               /* -1 until the host must know of it */
-  int direct;               /* keep nothing here */
+  int direct;               /* a super-journal: the host reads it, so nothing is kept here */
   unsigned char *window;    /* what was written last, contiguous */
   int used, room;
   sqlite3_int64 start;      /* where the window begins */
