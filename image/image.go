@@ -248,3 +248,19 @@ func (img *Image) title() string {
 	}
 	return short(img.hash)
 }
+
+// LayerInfo is a layer, from the lowest.
+type LayerInfo struct {
+	Digest    string `json:"digest"`
+	MediaType string `json:"media_type"`
+	Size      int64  `json:"size"`
+}
+
+// Layers returns the layers as they are stored.
+func (img *Image) Layers() []LayerInfo {
+	list := make([]LayerInfo, len(img.manifest.Layers))
+	for i, d := range img.manifest.Layers {
+		list[i] = LayerInfo{d.Digest.String(), string(d.MediaType), d.Size}
+	}
+	return list
+}

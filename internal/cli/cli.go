@@ -115,6 +115,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.data, "data", "", "directory that holds the databases (default $HAKO_DATA, else "+defaultDataText+")")
 	_ = root.MarkPersistentFlagDirname("data")
 	group(root)
+	root.AddCommand(a.imageCommands()...)
 	root.AddCommand(a.dbCommand(), a.versionCommand())
 	return root
 }
