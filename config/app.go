@@ -1,0 +1,128 @@
+package config
+
+// App is a table of [[app]].
+type App struct {
+	// Name is what routes, logs and metrics call the app.
+	Name string `toml:"name" required:"true"`
+	// Image is an image in a registry, or a .wasm file.
+	Image Module `toml:"image" required:"true" example:"\"ghcr.io/acme/shop:1\""`
+	// Protocol is how requests reach the guest: "worker" keeps the module
+	// loaded, "cgi" runs it as a command for each request.
+	Protocol string `toml:"protocol" enum:"worker cgi" default:"worker"`
+	// Args are the guest's arguments.
+	Args []string `toml:"args"`
+	// Env are the guest's environment variables; it sees no others.
+	Env map[string]string `toml:"env" example:"{ MODE = \"production\" }"`
+	// Dirs are folders of the host that the guest sees.
+	Dirs []Dir `toml:"dirs" example:"[{ host = \"public\", guest = \"/srv\" }]"`
+	// Databases are what the guest may open.
+	Databases []DatabaseGrant `toml:"databases" example:"[{ name = \"shop\", guest = \"/db/shop.sqlite\" }]"`
+	// Network has the addresses that the guest may connect to; none by
+	// default.
+	Network []Address `toml:"network" example:"[\"db.internal:5432\"]"`
+	// Limits bound each request, and the app as a whole.
+	Limits AppLimits `toml:"limits"`
+	// Queue says what becomes of requests that no instance is free for.
+	Queue Queue `toml:"queue"`
+	// Template says how instances are made ready.
+	Template Template `toml:"template"`
+}
+
+// Dir is one of an app's dirs.
+type Dir struct {
+	// Host is the folder.
+	Host Path `toml:"host" required:"true"`
+	// Guest is where the guest sees it.
+	Guest string `toml:"guest" required:"true" example:"\"/srv\""`
+	// Write lets the guest change it.
+	Write bool `toml:"write"`
+}
+
+// DatabaseGrant is one of an app's databases; a string sets its name.
+type DatabaseGrant struct {
+	// Name is a database, or a snapshot of one, as "shop@42", to read only.
+	Name string `toml:"name,short" required:"true" example:"\"shop\""`
+	// Guest is the path under which the guest opens it; /db/NAME.sqlite if
+	// absent.
+	Guest string `toml:"guest" example:"\"/db/shop.sqlite\""`
+}
+
+// AppLimits is the table limits of an app.
+type AppLimits struct {
+	// Memory is what one instance may have.
+	Memory Size `toml:"memory" default:"128MiB"`
+	// CPU is the processor time of one request.
+	CPU Duration `toml:"cpu" default:"10s"`
+	// Wall is the time that one request may take.
+	Wall Duration `toml:"wall" default:"60s"`
+	// Instances is how many requests run at once.
+	Instances int `toml:"instances" default:"32"`
+	// Output is the size of one response.
+	Output Size `toml:"output" default:"1GiB"`
+}
+
+// Queue is the table queue of an app. Beyond it the answer is 503 with
+// Retry-After.
+type Queue struct {
+	// Length is how many requests wait at most.
+	Length int `toml:"length" default:"256"`
+	// Wait is how long one waits at most.
+	Wait Duration `toml:"wait" default:"10s"`
+}
+
+// Template is the table template of an app.
+type Template struct {
+	// Warm are paths requested before the template is frozen.
+	Warm []string `toml:"warm" example:"[\"/\"]"`
+	// Fork says what gets a fresh instance: each "request", or the instances
+	// live on ("session").
+	Fork string `toml:"fork" enum:"request session" default:"request"`
+}
+
+// Filter is a table of [[filter]], a Proxy-Wasm plugin.
+type Filter struct {
+	// Name is what routes and streams call it.
+	Name string `toml:"name" required:"true"`
+	// Module is a .wasm file, or an image as "oci://registry/name:tag".
+	Module Module `toml:"module" required:"true" example:"\"filters/waf.wasm\""`
+	// Root is the root id.
+	Root string `toml:"root"`
+	// Config is what proxy_on_configure reads.
+	Config string `toml:"config" example:"'{\"rules\":[]}'"`
+	// VMConfig is what proxy_on_vm_start reads.
+	VMConfig string `toml:"vm_config"`
+	// Fail says what becomes of a request when the filter fails: "closed"
+	// answers 503, "open" goes on without it.
+	Fail string `toml:"fail" enum:"closed open" default:"closed"`
+	// Limits bound it.
+	Limits FilterLimits `toml:"limits"`
+	// Allow names what it may do besides: "http_call:UPSTREAM" and the like.
+	Allow []string `toml:"allow" example:"[\"http_call:auth\"]"`
+}
+
+// FilterLimits is the table limits of a filter.
+type FilterLimits struct {
+	// Memory is what one instance may have.
+	Memory Size `toml:"memory" default:"64MiB"`
+	// CPU is the processor time of one call.
+	CPU Duration `toml:"cpu" default:"100ms"`
+}
+
+// FilterRef is one of the filters of a route or stream; a string sets its
+// name.
+type FilterRef struct {
+	// Name is that of a [[filter]].
+	Name string `toml:"name,short" required:"true"`
+	// Config takes the place of the filter's own.
+	Config *string `toml:"config" example:"'{\"rps\":10}'"`
+}
+
+// Stream is a table of [[stream]].
+type Stream struct {
+	// Listen is the address.
+	Listen Listen `toml:"listen" required:"true" example:"\"127.0.0.1:6000\""`
+	// Filters are run in this order.
+	Filters []FilterRef `toml:"filters" example:"[\"tcp-log\"]"`
+	// Upstream is where connections go.
+	Upstream string `toml:"upstream" required:"true" example:"\"db\""`
+}
