@@ -400,3 +400,50 @@ func TestErrorsSayItOnce(t *testing.T) {
 	}
 	exec(t, c, "ATTACH 'file:plain?vfs=unix' AS n", "CREATE TABLE n.u(a)")
 }
+
+// SQLite must not take what it has cached of an empty database for the content
+// of the version that it read before.
+func TestBackFromAnEmptyVersion(t *testing.T) {
+	for _, locking := range []string{"writer", "optimistic"} {
+		s := newStore(t)
+		c := openConn(t, s, "shop?locking="+locking)
+		exec(t, c, "CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
+		for range 3 {
+			query(t, c, "SELECT hako_at(0)")
+			if got, err := tryQuery(c, "SELECT count(*) FROM t"); err == nil {
+				t.Errorf("%s: %s rows of no table", locking, got)
+			}
+			want(t, query(t, c, "PRAGMA page_count"), "0")
+			query(t, c, "SELECT hako_at(NULL)")
+			want(t, query(t, c, "SELECT count(*) FROM t"), "1")
+		}
+		db, err := s.Database("shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		empty, err := db.Snapshot(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer empty.Close()
+		full, err := db.Snapshot(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer full.Close()
+		for range 2 { // the same by restoring
+			if _, err := Restore(t.Context(), db, empty); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := tryQuery(c, "SELECT count(*) FROM t"); err == nil {
+				t.Errorf("%s: %s rows of no table", locking, got)
+			}
+			if _, err := Restore(t.Context(), db, full); err != nil {
+				t.Fatal(err)
+			}
+			want(t, query(t, c, "SELECT count(*) FROM t"), "1")
+			exec(t, c, "UPDATE t SET a = a + 1")
+			integrity(t, c)
+		}
+	}
+}

@@ -58,10 +58,15 @@ func (m *Main) see(snap *pagestore.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	if c.PageCount == 0 {
+		// Of an empty file SQLite reads no counter: it goes on believing in the
+		// one it knows, but its cache is no longer of that version.
+		m.snap, m.meta, m.counter, m.have = snap, meta, 0, false
+		m.believedAt = ^pagestore.Version(0)
+		return nil
+	}
 	counter := meta.ChangeCounter(c.Version)
 	switch {
-	case c.PageCount == 0:
-		counter = 0 // of an empty file
 	case m.s.optimistic:
 		counter = m.believed + 1
 	case c.Version == m.believedAt && m.believed != 0:
