@@ -5,8 +5,8 @@ type form byte
 
 const (
 	formLocal  form = iota // in a local, stored when the loop is left
-	formSplit              // likewise, the call of the host outside of the loop
-	formStore              // in a local, stored at each iteration
+	formSplit              // likewise, the call of the host in a loop around
+	formInline             // likewise, the call of the host within the loop's path
 	formGlobal             // in the global, as in the other loops
 	formTrap               // no count: a global flag and a trap; for comparison
 )
@@ -53,7 +53,9 @@ func (r *rewriter) ops(ops ...op) {
 }
 
 // count counts in the global, and calls the host if the count has run out.
-func (r *rewriter) count(weight uint64) {
+// Again tells that this is the head of a loop, to which the code after the
+// call can return.
+func (r *rewriter) count(weight uint64, again bool) {
 	if r.form == formTrap {
 		r.op(opGlobalGet, r.counter)
 		r.ops(opIf, 0x40, opUnreachable, opEnd)
@@ -63,16 +65,20 @@ func (r *rewriter) count(weight uint64) {
 	r.i32(clamp(weight))
 	r.ops(opI32Sub)
 	r.op(opGlobalSet, r.counter)
-	r.settle()
+	r.settle(again)
 }
 
 // settle calls the host if the count in the global has run out.
-func (r *rewriter) settle() {
+func (r *rewriter) settle(again bool) {
 	r.op(opGlobalGet, r.counter)
 	r.i32(0)
-	r.ops(opI32LtS, opIf, 0x40)
+	r.ops(opI32GeS, opIf, 0x40, opElse)
 	r.op(opCall, r.slow)
-	r.ops(0x1a, opEnd)
+	r.ops(0x1a)
+	if again && r.form != formInline {
+		r.op(opBr, 1)
+	}
+	r.ops(opEnd)
 }
 
 // countLocal counts in the local.
@@ -81,27 +87,25 @@ func (r *rewriter) countLocal(weight uint64) {
 	r.i32(clamp(weight))
 	r.ops(opI32Sub)
 	r.op(opLocalTee, r.local)
-	if r.form == formStore {
-		r.op(opGlobalSet, r.counter)
-		r.op(opLocalGet, r.local)
-	}
 	r.i32(0)
-	r.ops(opI32LtS)
+	r.ops(opI32GeS)
 }
 
 // settleLocal calls the host if the condition on the stack says so.
-func (r *rewriter) settleLocal() {
-	r.ops(opIf, 0x40)
+func (r *rewriter) settleLocal(again bool) {
+	r.ops(opIf, 0x40, opElse)
 	r.op(opCall, r.slow)
 	r.op(opLocalSet, r.local)
+	if again && r.form == formLocal {
+		r.op(opBr, 1)
+	}
 	r.ops(opEnd)
 }
 
+// store makes the count in the local the count.
 func (r *rewriter) store() {
-	if r.form != formStore {
-		r.op(opLocalGet, r.local)
-		r.op(opGlobalSet, r.counter)
-	}
+	r.op(opLocalGet, r.local)
+	r.op(opGlobalSet, r.counter)
 }
 
 func clamp(weight uint64) uint32 { return uint32(min(max(weight, 1), 1<<24)) }
@@ -172,7 +176,7 @@ func (r *rewriter) body(f *funcWork, body *Body, params uint32, stack []frame) [
 	depth := int32(0) // labels in the new code, without the function's own
 	if f.check {
 		r.stats.EntryChecks++
-		r.count(f.base)
+		r.check(f.base)
 	}
 	last := 0
 	w := walker{code: code}
@@ -258,7 +262,7 @@ func (r *rewriter) body(f *funcWork, body *Body, params uint32, stack []frame) [
 			r.sized()
 			r.out = append(r.out, code[in.pos:in.end]...)
 			last = in.end
-			r.settle()
+			r.settle(false)
 			r.stats.BulkOps++
 		}
 	}
@@ -270,14 +274,21 @@ func label(stack []frame, depth int32, old uint32) uint32 {
 	return uint32(depth - stack[len(stack)-1-int(old)].depth)
 }
 
+// check counts in the global, in a loop of its own.
+func (r *rewriter) check(weight uint64) {
+	r.ops(opLoop, 0x40)
+	r.count(weight, true)
+	r.ops(opEnd)
+}
+
 // mid makes a check between two instructions.
 func (r *rewriter) mid(weight uint32) {
 	r.stats.Straight++
 	if r.region > 0 {
 		r.countLocal(uint64(weight))
-		r.settleLocal()
+		r.settleLocal(false)
 	} else {
-		r.count(uint64(weight))
+		r.check(uint64(weight))
 	}
 }
 
@@ -285,6 +296,7 @@ func (r *rewriter) mid(weight uint32) {
 func (r *rewriter) loop(stack []frame, depth int32, blockType []byte, work *loopWork) int32 {
 	top := &stack[len(stack)-1]
 	r.stats.Loops++
+	again := !r.hasParams(blockType)
 	begin := func() {
 		depth++
 		r.ops(opLoop)
@@ -293,7 +305,7 @@ func (r *rewriter) loop(stack []frame, depth int32, blockType []byte, work *loop
 	if r.region == 0 && (work.calls || r.form >= formGlobal) {
 		begin()
 		top.depth = depth
-		r.count(work.weight)
+		r.count(work.weight, again)
 		return depth
 	}
 	top.mode = modeLocal
@@ -309,18 +321,30 @@ func (r *rewriter) loop(stack []frame, depth int32, blockType []byte, work *loop
 		begin()
 		r.op(opLocalGet, r.local)
 		r.i32(0)
-		r.ops(opI32LtS)
-		r.settleLocal()
+		r.ops(opI32GeS)
+		r.settleLocal(false)
 		begin()
 		r.countLocal(work.weight)
-		r.op(opBrIf, 1)
+		r.ops(opIf, 0x40, opElse)
+		r.op(opBr, 2)
+		r.ops(opEnd)
 	} else {
 		begin()
 		r.countLocal(work.weight)
-		r.settleLocal()
+		r.settleLocal(again)
 	}
 	top.depth = depth
 	return depth
+}
+
+// hasParams tells whether a block takes operands, which code within it cannot
+// pass on to the block's head.
+func (r *rewriter) hasParams(blockType []byte) bool {
+	if blockType[0] == 0x40 || isValType(blockType[0]) {
+		return false
+	}
+	index, _, _ := readS64(blockType, 0, 33)
+	return len(r.m.types[index].Params) > 0
 }
 
 // end ends the block on top of the stack.

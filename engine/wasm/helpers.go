@@ -124,7 +124,7 @@ func (r *rewriter) small(o op, bounded ...uint32) {
 
 // piece counts one piece.
 func (r *rewriter) piece() {
-	r.count(bulkPiece >> 4)
+	r.count(bulkPiece>>4, false)
 }
 
 // advance moves a position to the next piece.

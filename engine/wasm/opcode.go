@@ -34,7 +34,7 @@ const (
 	opI32Const           op = 0x41
 	opI64Const           op = 0x42
 	opI32Eqz             op = 0x45
-	opI32LtS             op = 0x48
+	opI32GeS             op = 0x4e
 	opI32LeU             op = 0x4d
 	opI32GtU             op = 0x4b
 	opI32Add             op = 0x6a
