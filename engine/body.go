@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tetratelabs/wazero"
@@ -21,7 +22,12 @@ type body struct {
 	// idle are the functions that have been called before. Each holds a
 	// stack, so that a function that is called back into has several.
 	idle map[*exportedFunction][]api.Function
-	pace pace
+	// active are the functions under way, each called back into by the host
+	// from the one before it.
+	active []api.Function
+	inside inside
+	begins int // references that instantiation made
+	pace   pace
 }
 
 // exportedFunction is what there is to know of one before it is called.
@@ -66,6 +72,9 @@ func newBody(c *compiled, img image, room uint64) (*body, error) {
 		}
 		b.globals = append(b.globals, global)
 	}
+	if b.inside = c.inside(mod); b.inside.ok {
+		b.begins = b.inside.made(mod)
+	}
 	return b, nil
 }
 
@@ -85,6 +94,29 @@ func (b *body) take(f *exportedFunction) api.Function {
 	}
 	return b.mod.ExportedFunction(f.name)
 }
+
+// excess says what a guest has too much of that no limit counts.
+func (b *body) excess() error {
+	if !b.inside.ok {
+		return nil
+	}
+	total := 0
+	for _, fn := range b.active {
+		total += b.inside.stacks(fn)
+	}
+	if total > maxStacks {
+		return errStacks
+	}
+	if b.inside.made(b.mod)-b.begins > maxReferences {
+		return errReferences
+	}
+	return nil
+}
+
+var (
+	errStacks     = errors.New("stack overflow")
+	errReferences = errors.New("too many references")
+)
 
 func (b *body) put(f *exportedFunction, fn api.Function) { b.idle[f] = append(b.idle[f], fn) }
 
@@ -106,8 +138,12 @@ func (b *body) setValues(list []uint64) {
 // reset makes the body what it was before its first call. It is to be closed
 // if that fails.
 func (b *body) reset(globals []uint64) error {
+	if b.inside.ok && b.inside.made(b.mod) != b.begins {
+		return errReferences // nothing frees them but closing
+	}
 	// A function's stack keeps what was on it, and its size.
 	clear(b.idle)
+	b.active = b.active[:0]
 	b.setValues(globals)
 	if b.memory == nil {
 		return nil

@@ -123,12 +123,16 @@ func (in *Instance) callBack(ctx context.Context, c *call, f *exportedFunction, 
 
 // enter runs the guest.
 func (in *Instance) enter(ctx context.Context, c *call, f *exportedFunction, stack []uint64) error {
-	fn := in.body.take(f)
-	if err := fn.CallWithStack(ctx, stack); err != nil {
+	b := in.body
+	fn := b.take(f)
+	b.active = append(b.active, fn)
+	err := fn.CallWithStack(ctx, stack)
+	b.active = b.active[:len(b.active)-1]
+	if err != nil {
 		// The function is not used again: its stack may be large.
 		return c.explain(f, err)
 	}
-	in.body.put(f, fn)
+	b.put(f, fn)
 	return nil
 }
 

@@ -92,6 +92,9 @@ func (c *call) check() int64 {
 	if c.cpuLimit > 0 && cpu >= c.cpuLimit {
 		panic(in.cpuError())
 	}
+	if err := in.body.excess(); err != nil {
+		panic(err)
+	}
 	var left time.Duration
 	if c.deadline > 0 {
 		left = c.deadline - now

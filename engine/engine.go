@@ -23,6 +23,11 @@ type Options struct {
 	CacheDir string
 	// Hosts register the modules of host functions that guests may import.
 	Hosts []func(context.Context, wazero.Runtime) error
+	// Workers is how many goroutines compile one module, 1 if 0. More are
+	// quicker, for modules that can be trusted: if the compiler has a
+	// mistake that a module brings out by malice, then with one worker that
+	// is an error, with several it ends the process.
+	Workers int
 }
 
 // An Engine compiles modules and runs their instances. It is safe for
@@ -32,6 +37,7 @@ type Engine struct {
 	cache   wazero.CompilationCache
 	dir     string
 	backing backing
+	workers int
 	hosts   map[string]map[string]api.FunctionDefinition
 
 	compiling sync.WaitGroup
@@ -54,6 +60,7 @@ func newEngine(opts Options, back backing) (*Engine, error) {
 	ctx := context.Background()
 	e := &Engine{
 		backing: back,
+		workers: max(opts.Workers, 1),
 		modules: map[[sha256.Size]byte]*compiled{},
 		hosts:   map[string]map[string]api.FunctionDefinition{},
 	}
@@ -81,8 +88,14 @@ func newEngine(opts Options, back backing) (*Engine, error) {
 
 // compileCached compiles a module, or finds it in the cache. A damaged entry
 // there is dropped with the others.
-func (e *Engine) compileCached(ctx context.Context, binary []byte) (wazero.CompiledModule, error) {
-	code, err := e.runtime.CompileModule(ctx, binary)
+func (e *Engine) compileCached(binary []byte) (code wazero.CompiledModule, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the compiler failed: %v", r)
+		}
+	}()
+	ctx := experimental.WithCompilationWorkers(context.Background(), e.workers)
+	code, err = e.runtime.CompileModule(ctx, binary)
 	if err == nil || e.dir == "" || !strings.HasPrefix(err.Error(), "compilationcache:") {
 		return code, err
 	}

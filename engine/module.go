@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/api"
 
 	"github.com/hako-run/hako/engine/wasm"
 )
@@ -47,6 +46,9 @@ type compiled struct {
 	ready chan struct{} // closed when err or code is set
 	err   error
 	code  wazero.CompiledModule
+
+	insideOnce sync.Once
+	insides    inside
 
 	refs int // guarded by engine.mu
 
@@ -108,8 +110,7 @@ func (c *compiled) compile(source []byte) {
 	if c.err = e.checkImports(c.name, c.imports); c.err != nil {
 		return
 	}
-	ctx := experimental.WithCompilationWorkers(context.Background(), runtime.GOMAXPROCS(0))
-	c.code, c.err = e.compileCached(ctx, c.binary)
+	c.code, c.err = e.compileCached(c.binary)
 	c.binary = nil
 	if c.err != nil {
 		c.err = &ModuleError{Module: c.name, Reason: c.err.Error(), Cause: c.err, Hint: "is the file damaged?"}
@@ -182,6 +183,20 @@ func (c *compiled) pristine() (image, error) {
 	}
 	c.image, err = c.engine.backing.freeze(b)
 	return c.image, err
+}
+
+// inside finds out, once, where wazero keeps what it does not tell.
+func (c *compiled) inside(mod api.Module) inside {
+	c.insideOnce.Do(func() {
+		for _, f := range c.functions {
+			if fn := mod.ExportedFunction(f.name); fn != nil {
+				if c.insides = look(fn, mod); c.insides.ok {
+					return
+				}
+			}
+		}
+	})
+	return c.insides
 }
 
 func (c *compiled) hasFunction(name string) bool {

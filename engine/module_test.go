@@ -195,6 +195,7 @@ func TestRefused(t *testing.T) {
 		{"table", bin(sec(4, "\x70\x00\xff\xff\xff\xff\x0f")), []string{"4294967295 elements"}},
 		{"tables", bin(sec(4, strings.Split(strings.Repeat("\x70\x00\x80\x80\x04|", 100), "|")[:100]...)), []string{"65536 elements"}},
 		{"locals", bin(sec(1, typeVoid), sec(3, "\x00"), sec(10, fn("\x01\xff\xff\xff\xff\x0f\x7f", ""))), []string{"locals"}},
+		{"full memory", bin(sec(5, "\x00\x80\x80\x04")), []string{"65535 are possible"}},
 		{"memory size", bin(sec(5, "\x00\x80\x80\x08")), []string{"page"}},
 		{"types", bin(sec(1, typeVoid), sec(3, "\x00"), sec(10, fn(none, "\x6a"))), []string{"damaged"}},
 		{"legacy exceptions", bin(sec(1, typeVoid), sec(3, "\x00"), sec(10, fn(none, "\x06\x40\x0b"))), []string{"--translate-to-exnref"}},

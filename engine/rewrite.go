@@ -19,6 +19,10 @@ const reserved = "hako:"
 // takes 8 bytes that no memory limit counts.
 const maxTable = 1 << 20
 
+// maxPages is the most pages of a memory: one less than WebAssembly allows,
+// for the size in bytes must fit into 32 bits, as wazero keeps it.
+const maxPages = 1<<16 - 1
+
 // rewritten is what is known of a module once it is decoded, and its new
 // form, which lets it be stopped, carried over and started at will.
 type rewritten struct {
@@ -97,6 +101,11 @@ func (r *rewritten) accept(name string, m *wasm.Module) error {
 	if carried.SharedMemory {
 		return &ModuleError{Module: name, Reason: "it wants a shared memory (threads)", Hint: "compile it for one thread: without -pthread, not for wasm32-wasip1-threads"}
 	}
+	for _, mem := range m.Memories() {
+		if mem.Min > maxPages {
+			return &ModuleError{Module: name, Reason: fmt.Sprintf("it begins with %d pages of memory, %d are possible", mem.Min, maxPages)}
+		}
+	}
 	for _, e := range m.Exports() {
 		if strings.HasPrefix(e.Name, reserved) {
 			return &ModuleError{Module: name, Reason: fmt.Sprintf("it exports %q: names that begin with %q are reserved", e.Name, reserved)}
@@ -139,8 +148,8 @@ func (r *rewritten) describe(m *wasm.Module) {
 	}
 	if list := m.Memories(); len(list) > 0 {
 		r.hasMemory, r.memory = true, list[0].Limits
-		if !r.memory.HasMax || r.memory.Max > 1<<16 {
-			r.memory.Max = 1 << 16
+		if !r.memory.HasMax || r.memory.Max > maxPages {
+			r.memory.Max = maxPages
 		}
 	}
 }

@@ -27,13 +27,15 @@ const (
 	TrapException            // threw an exception that nothing caught
 	TrapNull                 // used a null reference
 	TrapAtomic               // an unaligned atomic, or waiting on memory that is not shared
+	TrapReferences           // made too many references to functions
 	TrapHost                 // not the guest's doing: a host function failed
 )
 
 var trapTexts = [...]string{
 	"trap", "unreachable code", "memory access out of bounds", "call stack exhausted", "empty table entry",
 	"indirect call of a function of another type", "integer division by zero", "integer overflow",
-	"invalid conversion to an integer", "uncaught exception", "null reference", "invalid atomic operation", "host function failed",
+	"invalid conversion to an integer", "uncaught exception", "null reference", "invalid atomic operation",
+	"too many function references", "host function failed",
 }
 
 func (k TrapKind) String() string {
@@ -58,6 +60,7 @@ var trapKinds = map[string]TrapKind{
 	"unaligned atomic":              TrapAtomic,
 	"expected shared memory":        TrapAtomic,
 	"too many waiters":              TrapAtomic,
+	errReferences.Error():           TrapReferences,
 }
 
 // A TrapError is the end of a guest by a mistake of its own, or by one of a
@@ -106,7 +109,8 @@ func newTrapError(module string, err error) *TrapError {
 		if kind, ok := trapKinds[err.Error()]; ok {
 			e.Kind = kind
 		}
-	} else if kind, ok := trapKinds[e.Cause.Error()]; ok && strings.HasPrefix(err.Error(), "wasm error: ") {
+	} else if kind, ok := trapKinds[e.Cause.Error()]; ok &&
+		(strings.HasPrefix(err.Error(), "wasm error: ") || e.Cause == errStacks || e.Cause == errReferences) {
 		e.Kind = kind
 	}
 	text := err.Error()
