@@ -21,6 +21,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hako-run/hako/pagestore"
+	"github.com/mattn/go-runewidth"
 	_ "modernc.org/sqlite"
 )
 
@@ -527,12 +528,21 @@ func TestProgress(t *testing.T) {
 		t.Errorf("lines are %q, not %q", out.String(), want)
 	}
 	out.Reset()
-	p = &progress{w: &out, bar: true, what: "verify", now: func() time.Time { return now }, begin: now, last: now, stop: make(chan struct{})}
+	columns := 80
+	p = &progress{w: &out, bar: true, what: "verify", now: func() time.Time { return now }, columns: func() int { return columns }, begin: now, last: now, stop: make(chan struct{})}
 	now = now.Add(200 * time.Millisecond)
 	p.update(3, 12)
 	p.end()
 	if want := "\r\x1b[Kverify  ██████░░░░░░░░░░░░░░░░░░   25%  3 of 12\r\x1b[K"; out.String() != want {
 		t.Errorf("the bar is %q, not %q", out.String(), want)
+	}
+	for n, want := range map[int]string{40: "verify  ████░░░░░░░░░░░░   25%  3 of 12", 30: "verify  █░░░░░   25%  3 of 12", 20: "verify   25%  3 of "} {
+		out.Reset()
+		columns = n
+		p.show(now)
+		if got := strings.TrimPrefix(out.String(), "\r\x1b[K"); got != want || runewidth.StringWidth(got) >= n {
+			t.Errorf("in %d columns the bar is %q, not %q", n, got, want)
+		}
 	}
 }
 

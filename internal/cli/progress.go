@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mattn/go-runewidth"
 )
 
 // A progress tells how far long work is: a bar on a terminal, a line now and
@@ -17,6 +19,8 @@ type progress struct {
 	what  string
 	bytes bool // done and total are bytes
 	now   func() time.Time
+
+	columns func() int // of the terminal
 
 	mu    sync.Mutex
 	step  string // what is done while no amount is known, "" if one is
@@ -37,7 +41,7 @@ const (
 // progress begins with a step of which no amount is known, such as "checking";
 // "" if there is none.
 func (a *app) progress(what, step string, bytes bool) *progress {
-	p := &progress{w: a.Err, bar: isTerminal(a.Err), what: what, step: step, bytes: bytes, now: time.Now, stop: make(chan struct{})}
+	p := &progress{w: a.Err, bar: isTerminal(a.Err), what: what, step: step, bytes: bytes, now: time.Now, columns: func() int { return terminalWidth(a.Err) }, stop: make(chan struct{})}
 	p.begin = p.now()
 	p.last = p.begin
 	go p.tick()
@@ -104,8 +108,10 @@ func (p *progress) update(done, total int64) {
 
 func (p *progress) show(now time.Time) {
 	p.last, p.shown = now, true
-	if p.bar {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", p.line(now, 24))
+	if p.bar { // which must not wrap: only the last line would be replaced
+		width := p.columns() - 1
+		bar := max(0, min(24, width-runewidth.StringWidth(p.line(now, 0))-2))
+		fmt.Fprintf(p.w, "\r\x1b[K%s", runewidth.Truncate(p.line(now, bar), width, ""))
 	} else {
 		fmt.Fprintln(p.w, p.line(now, 0))
 	}

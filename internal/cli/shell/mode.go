@@ -73,6 +73,15 @@ type printer interface {
 
 func (sh *Shell) printer(w *bufio.Writer, columns []string) printer {
 	show := func(v value) string { return sh.safe(textOf(v, sh.null)) }
+	if sh.o.Interactive && sh.file == nil {
+		text := show
+		show = func(v value) string {
+			if b, ok := v.([]byte); ok && !isText(b) {
+				return blobSummary(b)
+			}
+			return text(v)
+		}
+	}
 	literal := func(v value) string { return literalOf(v, false) }
 	names := columns
 	if sh.o.Interactive && sh.file == nil {

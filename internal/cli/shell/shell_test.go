@@ -76,7 +76,7 @@ func TestModesPrintAsSQLite3Does(t *testing.T) {
 }
 
 func TestTableStreamsAfterItsBuffer(t *testing.T) {
-	out, _, err := run(t, openDB(t), ".mode column\nwith recursive n(i) as (select 1 union all select i+1 from n where i < 2500)\nselect iif(i < 2400, i, 'a text that is wide') as v from n;")
+	out, _, err := run(t, openDB(t), ".mode column\nwith recursive n(i) as (select 1 union all select i+1 from n where i < 2500)\nselect iif(i < 2400, i + (i > 2010) * 1000000, 'a text that is wide') as v from n;")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,10 @@ func TestTableStreamsAfterItsBuffer(t *testing.T) {
 	if lines[0] != "v   " || lines[2] != "1   " {
 		t.Errorf("the head is %q", lines[:3])
 	}
-	if got := strings.Join(lines[2+2399:2+2399+6], "|"); got != "a te|xt t|hat |is w|ide |a te" {
+	if lines[2+2005] != "2006" || lines[2+2398] != "1002399" { // numbers make the column wider
+		t.Errorf("numbers after the buffer are %q and %q", lines[2+2005], lines[2+2398])
+	}
+	if got := strings.Join(lines[2+2399:2+2399+6], "|"); got != "a text |that is| wide  |a text |that is| wide  " {
 		t.Errorf("a wide value after the buffer is %q", got)
 	}
 }
@@ -198,6 +201,15 @@ func TestCancelledStatementEnds(t *testing.T) {
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestBlobsForPeople(t *testing.T) {
+	var out bytes.Buffer
+	err := Run(t.Context(), Options{DB: openDB(t), SQL: []string{"select x'00ff', cast('text' as blob), zeroblob(1000), x'';"}, Mode: "list", Interactive: true, Out: &out, Err: &out})
+	if want := "x'00ff'|text|x'000000000000000000000000…' 1000 bytes|\n"; err != nil || out.String() != want {
+		t.Errorf("printed %q, %v, not %q", out.String(), err, want)
+	}
+	check(t, openDB(t), "select x'4100';", "A\x00\n") // to programs as it is
+}
 
 func TestControlCharactersDoNotReachATerminal(t *testing.T) {
 	var out bytes.Buffer

@@ -9,7 +9,8 @@ import (
 )
 
 // Rows that a table buffers to find the widths of its columns. Later rows are
-// printed as they come and broken at those widths.
+// printed as they come and broken at those widths, but for numbers, which make
+// the column wider: those of a broken one are others.
 const (
 	tableRows  = 2000
 	tableBytes = 4 << 20
@@ -75,6 +76,11 @@ func (p *tablePrinter) row(row []value) error {
 		p.bytes += len(cells[i])
 	}
 	if p.widths != nil {
+		for i, v := range row {
+			if isNumber(v) && (i >= len(p.set) || p.set[i] == 0) {
+				p.widths[i] = max(p.widths[i], len(cells[i]))
+			}
+		}
 		return p.print(p.cells(cells))
 	}
 	p.rows = append(p.rows, cells)

@@ -1,12 +1,14 @@
 package shell
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A value is what a column of a row holds: nil, int64, float64, string or
@@ -36,6 +38,31 @@ func textOf(v value, null string) string {
 		return formatTime(v)
 	}
 	return fmt.Sprint(v)
+}
+
+func isNumber(v value) bool {
+	switch v.(type) {
+	case int64, float64:
+		return true
+	}
+	return false
+}
+
+// isText reports whether a blob's bytes are text that can be shown.
+func isText(b []byte) bool {
+	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' })
+}
+
+// blobShown is how many bytes of a long blob a person is shown.
+const blobShown = 12
+
+// blobSummary shows a blob to a person: as a literal, of which all but the
+// beginning is left out if it is long.
+func blobSummary(b []byte) string {
+	if len(b) <= 2*blobShown {
+		return "x'" + hex.EncodeToString(b) + "'"
+	}
+	return fmt.Sprintf("x'%x…' %d bytes", b[:blobShown], len(b))
 }
 
 // formatFloat writes f as SQLite does when it casts a number to text, with the
