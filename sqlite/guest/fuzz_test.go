@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite/vfscore"
@@ -160,6 +161,11 @@ func (c *caller) step(b []byte) {
 		}
 	}
 	c.call(f, args...)
+	for _, s := range c.d.sessions {
+		if s != nil {
+			s.SetBusyTimeout(min(s.BusyTimeout(), time.Millisecond))
+		}
+	}
 }
 
 const stepLen = 9
