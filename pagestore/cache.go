@@ -150,6 +150,22 @@ func (c *cache) get(k cacheKey, v Version, dst []byte) (from Version, depth uint
 	return 0, 0, false
 }
 
+// has reports whether the page's content at version v is there.
+func (c *cache) has(k cacheKey, v Version) bool {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, found := s.m[k]
+	for found && h != noSlot {
+		sl := s.slot(h)
+		if sl.from <= v && v <= sl.to {
+			return true
+		}
+		h = sl.next
+	}
+	return false
+}
+
 // put enters content read from the store at snapshot version v: the record's
 // version is from, and open tells, under the shard's lock, whether no commit
 // has begun since v was the head.

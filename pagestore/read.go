@@ -24,6 +24,7 @@ type pageReader struct {
 	from   *pebble.Snapshot // what to read; nil: the newest state
 	it     *pebble.Iterator
 	opened time.Time
+	used   time.Time
 	key    []byte
 	chain  []byte // payloads of a delta chain, one after the other
 }
@@ -49,10 +50,20 @@ func (r *pageReader) fresh() error {
 }
 
 func (r *pageReader) ready() error {
-	if r.it != nil && time.Since(r.opened) < maxIterAge {
+	r.used = time.Now()
+	if r.it != nil && r.used.Sub(r.opened) < maxIterAge {
 		return nil
 	}
 	return r.fresh()
+}
+
+// closeIdle closes the iterator if it was not used for a while. It reports
+// whether there still is one.
+func (r *pageReader) closeIdle() bool {
+	if r.it != nil && time.Since(r.used) >= maxIterAge {
+		r.close()
+	}
+	return r.it != nil
 }
 
 // find moves to the newest record of a page in one database that is not newer
@@ -196,7 +207,7 @@ func (r *pageReader) reconstruct(d *Database, n uint32, v Version, dst []byte) (
 		if !r.it.Next() {
 			return 0, errors.Join(fmt.Errorf("version %d of it, which a later one builds on, is missing", at), wrapDamage(r.it.Error()))
 		}
-		if got := pageKeyVersion(r.it.Key()); got != at {
+		if got := pageKeyVersion(r.it.Key()); got != at || pageKeyPage(r.it.Key()) != n {
 			return 0, fmt.Errorf("it builds on version %d, but %d is there", at, got)
 		}
 		if val, err = r.it.ValueAndErr(); err != nil {

@@ -14,7 +14,9 @@ type Snapshot struct {
 
 	mu     sync.Mutex
 	r      pageReader // opened at the first read that the cache cannot serve
+	idle   *time.Timer
 	closed bool
+	ahead  readAhead
 }
 
 // HeadSnapshot opens the newest version.
@@ -207,6 +209,7 @@ func (s *Snapshot) ReadPage(n uint32, dst []byte) error {
 		return fmt.Errorf("read page %d of %s into %d bytes: it has pages 1 to %d of %d bytes", n, s, len(dst), s.c.PageCount, s.c.PageSize)
 	}
 	if _, _, ok := s.d.s.cache.get(cacheKey{s.d.id, n}, s.c.Version, dst); ok {
+		s.hit(n)
 		return nil
 	}
 	_, err := s.read(n, dst)
@@ -223,10 +226,14 @@ func (s *Snapshot) read(n uint32, dst []byte) (pagePlace, error) {
 		return pagePlace{}, err
 	}
 	s.r.s = s.d.s
+	s.ahead.wait(n)
 	p, err := s.r.read(s.d, s.c.Version, n, dst)
 	if err != nil {
 		err = s.d.readError(s.c.Version, n, err)
+	} else {
+		s.missed(n)
 	}
+	s.rest()
 	return p, err
 }
 
@@ -248,6 +255,7 @@ func (s *Snapshot) PageHash(n uint32) (PageHash, error) {
 	if err != nil {
 		err = s.d.readError(s.c.Version, n, err)
 	}
+	s.rest()
 	return h, err
 }
 
@@ -272,12 +280,37 @@ func (s *Snapshot) Close() error {
 		return nil
 	}
 	s.closed = true
+	if s.idle != nil {
+		s.idle.Stop()
+	}
+	s.ahead.close()
 	err := s.r.close()
 	s.mu.Unlock()
 	s.d.unpin(s.c.Version)
 	return err
 }
 
-// maxIterAge bounds how long a snapshot that is read from now and then holds
-// on to files that compactions have replaced.
+// maxIterAge bounds how long a snapshot holds on to files that compactions have
+// replaced.
 const maxIterAge = 5 * time.Second
+
+// rest sees to it that the iterators are closed if the snapshot is not read
+// from for a while; s.mu is held.
+func (s *Snapshot) rest() {
+	if s.idle == nil {
+		s.idle = time.AfterFunc(maxIterAge, s.closeIdle)
+	}
+}
+
+func (s *Snapshot) closeIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.idle = nil
+	reader, ahead := s.r.closeIdle(), s.ahead.closeIdle()
+	if reader || ahead {
+		s.rest()
+	}
+}

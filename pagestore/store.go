@@ -42,7 +42,8 @@ type Options struct {
 	// form.
 	AcceptLoss bool
 
-	blockSize int // bytes of a table's block, for tests; 0: 16 KiB
+	blockSize   int  // bytes of a table's block, for tests; 0: 16 KiB
+	noReadAhead bool // for tests
 }
 
 // A Store is a directory of databases, owned by this process while it is
