@@ -39,8 +39,8 @@ type Streams struct {
 
 // Main runs the process's command line and returns its exit code.
 func Main() int {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	a := newApp(Streams{os.Stdin, os.Stdout, os.Stderr})
@@ -50,11 +50,27 @@ func Main() int {
 				continue
 			}
 			signal.Stop(signals) // the next one ends the process at once
-			cancel()
+			cancel(signalError{s})
 			return
 		}
 	}()
 	return a.run(ctx, os.Args[1:])
+}
+
+// A signalError is why the command's context is done.
+type signalError struct{ os.Signal }
+
+func (e signalError) Error() string { return e.String() }
+
+// interruption returns the exit code of a program that was ended by the
+// signal that ended ctx, 128 and its number; 0 if none did.
+func interruption(ctx context.Context) int {
+	var e signalError
+	if !errors.As(context.Cause(ctx), &e) {
+		return 0
+	}
+	number, _ := e.Signal.(syscall.Signal)
+	return 128 + int(number)
 }
 
 // Run runs a command line and returns its exit code.
@@ -84,10 +100,13 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	err := root.ExecuteContext(ctx)
+	var exit *exitError
 	switch {
 	case err == nil:
 		return exitOK
-	case ctx.Err() != nil:
+	case errors.As(err, &exit) && exit.err == nil:
+		return exit.code
+	case ctx.Err() != nil && exit == nil:
 		fmt.Fprintln(a.Err, "hako: interrupted")
 		return exitInterrupted
 	}
@@ -98,7 +117,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(a.Err, "  %s\n", hint)
 	}
-	if isUsage(err) {
+	switch {
+	case exit != nil:
+		return exit.code
+	case isUsage(err):
 		return exitUsage
 	}
 	return exitFailed
@@ -116,7 +138,7 @@ func (a *app) rootCommand() *cobra.Command {
 	_ = root.MarkPersistentFlagDirname("data")
 	group(root)
 	root.AddCommand(a.imageCommands()...)
-	root.AddCommand(a.dbCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.execCommand(), a.psCommand(), a.stopCommand(), a.dbCommand(), a.versionCommand())
 	return root
 }
 

@@ -1,0 +1,169 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/hako-run/hako/engine"
+	"github.com/hako-run/hako/wasi"
+)
+
+// Exit codes of guests that did not choose one, as shells and docker have
+// them.
+const (
+	ExitLimit   = 137 // it wanted more than a limit gives
+	ExitTimeout = 124 // its time was up, as timeout(1) has it
+	ExitTrap    = 134 // it made a mistake that Wasm does not forgive
+	ExitStopped = 143 // it was stopped
+)
+
+// A Process is a guest with what it was granted. It runs a guest to its end
+// once, by Run, and others beside it with the same grants, by Exec.
+type Process struct {
+	runner  *Runner
+	module  *engine.Module
+	spec    Spec
+	grants  *wasi.Grants
+	network *wasi.Network
+
+	mu      sync.Mutex
+	running []*engine.Instance
+	stop    context.CancelCauseFunc // of Run; nil before
+	stopped bool
+	closed  bool
+	used    engine.Usage // of instances that ended
+}
+
+// errStopped is why a guest ends that Stop stopped.
+var errStopped = errors.New("stopped")
+
+// Run runs the module's _start function and returns the guest's exit code.
+// An error says why the guest ended other than by returning or by proc_exit;
+// the code is then one of the Exit constants. If ctx is done, its cause is
+// returned.
+func (p *Process) Run(ctx context.Context, s Streams) (code int, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p.mu.Lock()
+	p.stop = cancel
+	if p.stopped {
+		cancel(errStopped)
+	}
+	p.mu.Unlock()
+	return p.run(ctx, p.spec.Args, p.spec.Env, s)
+}
+
+// Exec runs another instance of the module with the grants of the process.
+// Without arguments it gets those of the process.
+func (p *Process) Exec(ctx context.Context, x Exec) (int, error) {
+	args := p.spec.Args
+	if len(x.Args) > 0 {
+		args = append(slices.Clip(args[:min(1, len(args))]), x.Args...)
+	}
+	s := Streams{Stdout: x.Stdout, Stderr: x.Stderr}
+	if x.Stdin != nil {
+		s.Stdin = x.Stdin
+	}
+	return p.run(ctx, args, append(slices.Clip(p.spec.Env), x.Env...), s)
+}
+
+// Stop ends the guest that Run runs, or will run.
+func (p *Process) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	if p.stop != nil {
+		p.stop(errStopped)
+	}
+}
+
+// Usage returns what the process's guests have used and use now.
+func (p *Process) Usage() Usage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := Usage{CPU: p.used.CPU, Output: p.used.Output}
+	for _, in := range p.running {
+		u := in.Usage()
+		total.CPU += u.CPU
+		total.Memory += u.Memory
+		total.Output += u.Output
+	}
+	return total
+}
+
+// Ports returns the published ports as they were bound.
+func (p *Process) Ports() []PortInfo {
+	var ports []PortInfo
+	for _, port := range p.spec.Ports {
+		if host, ok := p.grants.Addr(port.Network, port.Guest); ok {
+			ports = append(ports, PortInfo{Host: host, Guest: port.Guest, Network: port.Network})
+		}
+	}
+	return ports
+}
+
+// Close lets go of directories and ports. Guests are to have ended.
+func (p *Process) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	return p.grants.Close()
+}
+
+func (p *Process) run(ctx context.Context, args, env []string, s Streams) (code int, err error) {
+	in, err := p.instance(ctx, args, env, s)
+	if err != nil {
+		return p.outcome(ctx, err)
+	}
+	p.mu.Lock()
+	p.running = append(p.running, in)
+	p.mu.Unlock()
+	err = in.Run(ctx)
+	p.mu.Lock()
+	p.running = slices.DeleteFunc(p.running, func(other *engine.Instance) bool { return other == in })
+	u := in.Usage()
+	p.used.CPU += u.CPU
+	p.used.Output += u.Output
+	p.mu.Unlock()
+	code, err = p.outcome(ctx, err)
+	return code, errors.Join(err, in.Close())
+}
+
+// outcome makes an exit code of what a guest ended with.
+func (p *Process) outcome(ctx context.Context, err error) (int, error) {
+	var exit *wasi.ExitError
+	var limit *engine.LimitError
+	var trap *engine.TrapError
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.As(err, &exit):
+		return int(exit.Code & 0xff), nil
+	case errors.As(err, &limit):
+		if limit.Limit == wasi.LimitCPU || limit.Limit == wasi.LimitWall {
+			return ExitTimeout, err
+		}
+		return ExitLimit, err
+	case ctx.Err() != nil:
+		return ExitStopped, fmt.Errorf("the guest was ended: %w", context.Cause(ctx))
+	case errors.As(err, &trap):
+		return ExitTrap, err
+	}
+	return 1, err
+}
+
+// Plain hides from a guest that a stream is a terminal.
+func Plain(w io.Writer) io.Writer {
+	if _, ok := w.(*os.File); ok {
+		return struct{ io.Writer }{w}
+	}
+	return w
+}

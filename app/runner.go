@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hako-run/hako/engine"
+	"github.com/hako-run/hako/pagestore"
+	"github.com/hako-run/hako/sqlite/guest"
+	"github.com/hako-run/hako/sqlite/vfscore"
+	"github.com/hako-run/hako/wasi"
+)
+
+// Streams are a guest's standard streams. A nil one is empty, or swallows what
+// is written.
+type Streams struct {
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+}
+
+// A Spec says what a guest is given. The zero value gives it nothing.
+type Spec struct {
+	Args      []string // argv, the program's name first
+	Env       []string // NAME=VALUE
+	Root      string   // directory that the guest sees as /, read-only; "" for none
+	Dirs      []DirGrant
+	Tmp       []wasi.Tmp // directories in memory
+	Devices   bool       // /dev/null, /dev/urandom and the like
+	Ports     []PortGrant
+	Databases []DatabaseGrant
+	Network   []string // addresses that the guest may connect to, as wasi.ParseNetwork reads them
+	Limits    engine.Limits
+}
+
+// A Runner starts processes. It is safe for concurrent use.
+type Runner struct {
+	engine *engine.Engine
+	vfs    *vfscore.VFS // nil if there is no store
+}
+
+// NewRunner returns a runner with an engine of its own that keeps compiled
+// code in the directory cache, "" for nowhere. Guests are given databases
+// through vfs, which may be nil if none is granted.
+func NewRunner(cache string, vfs *vfscore.VFS) (*Runner, error) {
+	if cache != "" {
+		// Who can write machine code there can run it as this user.
+		if err := os.MkdirAll(cache, 0o700); err != nil {
+			return nil, fmt.Errorf("make the folder for compiled modules: %w", err)
+		}
+	}
+	e, err := engine.New(engine.Options{CacheDir: cache, Hosts: Hosts})
+	if err != nil {
+		return nil, err
+	}
+	return &Runner{engine: e, vfs: vfs}, nil
+}
+
+// Close closes the engine. Processes are to be closed before.
+func (r *Runner) Close() error { return r.engine.Close() }
+
+// Engine returns the runner's engine.
+func (r *Runner) Engine() *engine.Engine { return r.engine }
+
+// checkDatabases says what is wrong with granted databases before a guest
+// runs, which would only see that it cannot open them.
+func (r *Runner) checkDatabases(grants []DatabaseGrant) error {
+	if len(grants) > 0 && r.vfs == nil {
+		return errors.New("databases are granted, but there is no store")
+	}
+	for _, g := range grants {
+		ref, err := pagestore.ParseRef(g.Snapshot)
+		if err != nil {
+			return fmt.Errorf("grant database %s: %w", g.Snapshot, err)
+		}
+		s, err := r.vfs.Store().Snapshot(ref)
+		if err != nil {
+			return fmt.Errorf("grant database %s: %w", g.Snapshot, err)
+		}
+		s.Close()
+	}
+	return nil
+}
+
+// Start makes a process of a module. It has what the spec grants from here
+// on: directories are open and ports bound; the guest runs in Process.Run.
+func (r *Runner) Start(ctx context.Context, m *engine.Module, spec Spec) (*Process, error) {
+	if err := r.checkDatabases(spec.Databases); err != nil {
+		return nil, err
+	}
+	config := wasi.GrantConfig{}
+	if spec.Root != "" {
+		config.Dirs = append(config.Dirs, wasi.DirGrant{Host: spec.Root, Guest: "/", ReadOnly: true})
+	}
+	for _, d := range spec.Dirs {
+		config.Dirs = append(config.Dirs, wasi.DirGrant{Host: d.Host, Guest: d.Guest, ReadOnly: d.ReadOnly})
+	}
+	for _, p := range spec.Ports {
+		config.Listeners = append(config.Listeners, wasi.Listener{
+			Guest: p.Guest, Host: p.Host, Network: p.Network, Preopened: p.Network == "tcp",
+		})
+	}
+	network, err := wasi.ParseNetwork(spec.Network, nil)
+	if err != nil {
+		return nil, err
+	}
+	grants, err := wasi.OpenGrants(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Process{runner: r, module: m, spec: spec, grants: grants, network: network}, nil
+}
+
+// instance makes an instance with what the process is granted.
+func (p *Process) instance(ctx context.Context, args, env []string, s Streams) (*engine.Instance, error) {
+	system, err := wasi.NewSystem(wasi.Config{
+		Args: args, Env: env,
+		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
+		Grants: p.grants, Tmp: p.spec.Tmp, Devices: p.spec.Devices, Network: p.network,
+		OpenFiles: p.spec.Limits.Files, Output: p.spec.Limits.Output,
+	})
+	if err != nil {
+		return nil, err
+	}
+	config := engine.Config{
+		Limits: p.spec.Limits,
+		Values: wasi.NewContext(context.Background(), system),
+		States: []io.Closer{system},
+	}
+	if len(p.spec.Databases) > 0 {
+		grants := make([]guest.Grant, len(p.spec.Databases))
+		for i, d := range p.spec.Databases {
+			grants[i] = guest.Grant{Path: d.Guest, Database: d.Snapshot}
+		}
+		databases, err := guest.New(p.runner.vfs, guest.Options{}, grants...)
+		if err != nil {
+			system.Close()
+			return nil, err
+		}
+		config.Values = guest.NewContext(config.Values, databases)
+		config.States = append(config.States, databases)
+	}
+	return p.module.Instantiate(ctx, config)
+}
+
+// programName is argv[0] of a module's file.
+func programName(file string) string {
+	return strings.TrimSuffix(filepath.Base(file), ".wasm")
+}
