@@ -43,7 +43,7 @@ var anonymous = wazero.NewModuleConfig().WithName("").WithStartFunctions()
 // bytes.
 func newBody(c *compiled, img image, room uint64) (*body, error) {
 	b := &body{module: c, idle: map[*exportedFunction][]api.Function{}}
-	ctx := context.Background()
+	ctx := c.link
 	if img != nil {
 		region, err := c.engine.backing.reserve(room)
 		if err != nil {

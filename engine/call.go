@@ -176,7 +176,9 @@ func (in *Instance) finish(c *call, err *error) {
 	cpu := threadCPU() - c.cpu
 	wall := monotonic() - c.start
 	c.end()
+	output := in.output()
 	in.mu.Lock()
+	in.used.Output = output
 	in.used.CPU += cpu
 	in.used.Wall += wall
 	in.used.Calls++

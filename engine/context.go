@@ -70,8 +70,11 @@ func (c *call) derive() *derivedContext {
 		base, d.stop = context.WithDeadlineCause(base, processStart.Add(c.deadline), c.in.wallError())
 	}
 	d.Context, d.cancel = context.WithCancelCause(base)
-	if c.ended || c.in.stopping.Load() {
+	switch {
+	case c.ended:
 		d.cancel(nil)
+	case c.in.stopping.Load():
+		d.cancel(errStopped)
 	}
 	c.derived.Store(d)
 	return d
@@ -94,7 +97,7 @@ func (c *call) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d := c.derived.Load(); d != nil {
-		d.cancel(ErrClosed)
+		d.cancel(errStopped)
 	}
 }
 

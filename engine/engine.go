@@ -23,6 +23,10 @@ type Options struct {
 	CacheDir string
 	// Hosts register the modules of host functions that guests may import.
 	Hosts []func(context.Context, wazero.Runtime) error
+	// Imports changes the context that a module is instantiated in, for
+	// host functions that differ with the type they are imported with: nil,
+	// or that of their package (wasi.WithImports).
+	Imports func(context.Context, wazero.Runtime, wazero.CompiledModule) context.Context
 	// Workers is how many goroutines compile one module, 1 if 0. More are
 	// quicker, for modules that can be trusted: if the compiler has a
 	// mistake that a module brings out by malice, then with one worker that
@@ -38,6 +42,7 @@ type Engine struct {
 	dir     string
 	backing backing
 	workers int
+	link    func(context.Context, wazero.Runtime, wazero.CompiledModule) context.Context
 	hosts   map[string]map[string]api.FunctionDefinition
 
 	compiling sync.WaitGroup
@@ -60,6 +65,7 @@ func newEngine(opts Options, back backing) (*Engine, error) {
 	ctx := context.Background()
 	e := &Engine{
 		backing: back,
+		link:    opts.Imports,
 		workers: max(opts.Workers, 1),
 		modules: map[[sha256.Size]byte]*compiled{},
 		hosts:   map[string]map[string]api.FunctionDefinition{},

@@ -10,41 +10,55 @@ import (
 	"github.com/hako-run/hako/engine/wasm"
 )
 
-// checkImports makes sure that everything a module imports is there.
-func (e *Engine) checkImports(name string, imports []Import) error {
-	var missing []string
+// checkImports makes sure that everything a module imports is there. Other is
+// the error about imports that are there with another type, which only
+// Options.Imports can help.
+func (e *Engine) checkImports(name string, imports []Import) (other, err error) {
+	var missing, differ []string
 	for _, im := range imports {
-		if why := e.missing(im); why != "" {
+		why, there := e.missing(im)
+		switch {
+		case why == "":
+		case there:
+			differ = append(differ, why)
+		default:
 			missing = append(missing, why)
 		}
 	}
-	if len(missing) == 0 {
-		return nil
+	explain := func(list []string) error {
+		if len(list) == 0 {
+			return nil
+		}
+		e := &ModuleError{Module: name, Hint: importHint(imports)}
+		const shown = 5
+		e.Reason = "it imports what is not there: " + strings.Join(list[:min(len(list), shown)], ", ")
+		if n := len(list) - shown; n > 0 {
+			e.Reason += fmt.Sprintf(" and %d more", n)
+		}
+		return e
 	}
-	err := &ModuleError{Module: name, Hint: importHint(imports)}
-	const shown = 5
-	err.Reason = "it imports what is not there: " + strings.Join(missing[:min(len(missing), shown)], ", ")
-	if n := len(missing) - shown; n > 0 {
-		err.Reason += fmt.Sprintf(" and %d more", n)
+	if len(missing) > 0 {
+		return nil, explain(append(missing, differ...))
 	}
-	return err
+	return explain(differ), nil
 }
 
-// missing says what of an import is not there, "" if all is well.
-func (e *Engine) missing(im Import) string {
+// missing says what of an import is not there, "" if all is well, and whether
+// there is one of that name.
+func (e *Engine) missing(im Import) (why string, there bool) {
 	what := im.Module + "." + im.Name
 	if im.Kind != wasm.FuncKind {
-		return fmt.Sprintf("%v %s", im.Kind, what)
+		return fmt.Sprintf("%v %s", im.Kind, what), false
 	}
 	def, ok := e.hostFunctions(im.Module)[im.Name]
 	if !ok {
-		return what
+		return what, false
 	}
 	if !sameTypes(im.Type.Params, def.ParamTypes()) || !sameTypes(im.Type.Results, def.ResultTypes()) {
 		return fmt.Sprintf("%s as %s where it is %s", what, signatureText(im.Type),
-			signatureText(wasm.FuncType{Params: valTypes(def.ParamTypes()), Results: valTypes(def.ResultTypes())}))
+			signatureText(wasm.FuncType{Params: valTypes(def.ParamTypes()), Results: valTypes(def.ResultTypes())})), true
 	}
-	return ""
+	return "", true
 }
 
 // hostFunctions returns the functions of a host module.

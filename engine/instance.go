@@ -35,11 +35,11 @@ type Freezer interface {
 	CanFreeze() error
 }
 
-// A Meter is a State that counts.
+// A Meter is a State that counts what its guest writes.
 type Meter interface {
-	// AddUsage adds what the guest has used to u. It may be called at any
-	// time, from any goroutine.
-	AddUsage(u *Usage)
+	// Output is the number of bytes written so far. It is asked between
+	// calls.
+	Output() int64
 }
 
 // An Instance is a running module with its own memory. One call is made at a
@@ -134,14 +134,17 @@ func (in *Instance) Usage() Usage {
 	if mem := in.memory.Load(); mem != nil {
 		u.Memory, u.MemoryPeak = int64(mem.now.Load()), int64(mem.peak.Load())
 	}
-	if !in.closed {
-		for _, s := range in.states {
-			if m, ok := s.(Meter); ok {
-				m.AddUsage(&u)
-			}
+	return u
+}
+
+// output asks the meters.
+func (in *Instance) output() (total int64) {
+	for _, s := range in.states {
+		if m, ok := s.(Meter); ok {
+			total += m.Output()
 		}
 	}
-	return u
+	return total
 }
 
 // Renew gives the instance new limits, counted from now. It takes effect with
@@ -187,12 +190,7 @@ func (in *Instance) Close() error {
 
 // dispose gives everything back. The instance is closed and in no call.
 func (in *Instance) dispose() error {
-	u := in.Usage() // with what the meters say, for the last time
-	for _, s := range in.states {
-		if m, ok := s.(Meter); ok {
-			m.AddUsage(&u)
-		}
-	}
+	u := in.Usage()
 	err := closeStates(in.states)
 	in.mu.Lock()
 	in.used = u

@@ -143,13 +143,14 @@ type state struct {
 	err    error
 }
 
-func (s state) Close() error      { *s.closed = append(*s.closed, s.name); return s.err }
-func (s state) AddUsage(u *Usage) { u.Output += 5 }
-func (s state) CanFreeze() error  { return s.err }
+func (s state) Close() error     { *s.closed = append(*s.closed, s.name); return s.err }
+func (s state) Output() int64    { return 5 }
+func (s state) CanFreeze() error { return s.err }
 
 func TestStates(t *testing.T) {
 	var closed []string
 	in := basic(t, Config{States: []io.Closer{state{&closed, "a", nil}, state{&closed, "b", io.ErrShortWrite}}})
+	call1(t, in, "add", 1, 2)
 	if u := in.Usage(); u.Output != 10 {
 		t.Errorf("output %d", u.Output)
 	}

@@ -37,6 +37,6 @@ type Usage struct {
 	// Memory is the linear memory's size, MemoryPeak the largest so far, in
 	// bytes.
 	Memory, MemoryPeak int64
-	Output             int64 // bytes written, if a State counts them
+	Output             int64 // bytes written as of the end of the last call, if a State is a Meter
 	Calls              int64 // calls from outside
 }

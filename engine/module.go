@@ -46,6 +46,7 @@ type compiled struct {
 	ready chan struct{} // closed when err or code is set
 	err   error
 	code  wazero.CompiledModule
+	link  context.Context // what it is instantiated in
 
 	insideOnce sync.Once
 	insides    inside
@@ -107,13 +108,23 @@ func (c *compiled) compile(source []byte) {
 	if c.rewritten, c.err = rewrite(c.name, source); c.err != nil {
 		return
 	}
-	if c.err = e.checkImports(c.name, c.imports); c.err != nil {
+	other, err := e.checkImports(c.name, c.imports)
+	if err != nil {
+		c.err = err
 		return
 	}
 	c.code, c.err = e.compileCached(c.binary)
 	c.binary = nil
 	if c.err != nil {
 		c.err = &ModuleError{Module: c.name, Reason: c.err.Error(), Cause: c.err, Hint: "is the file damaged?"}
+		return
+	}
+	c.link = context.Background()
+	if e.link != nil {
+		c.link = e.link(c.link, e.runtime, c.code)
+	}
+	if other != nil && c.link == context.Background() {
+		c.err = other
 	}
 }
 
