@@ -26,7 +26,9 @@ const module = "\x00asm\x01\x00\x00\x00"
 
 func newStore(t testing.TB) *Store {
 	t.Helper()
-	return OpenStore(filepath.Join(t.TempDir(), "images"), Options{})
+	s := OpenStore(filepath.Join(t.TempDir(), "images"), Options{})
+	s.noSync = true // no test here pulls the plug
+	return s
 }
 
 // newRegistry runs a registry in this process and returns its host and port.
@@ -111,7 +113,7 @@ func tarOf(t testing.TB, headers ...tar.Header) []byte {
 			h.Typeflag, content, h.Linkname = tar.TypeReg, h.Linkname, ""
 			h.Size = int64(len(content))
 		}
-		if h.Mode == 0 {
+		if h.Mode == 0 && h.Typeflag != tar.TypeXGlobalHeader {
 			h.Mode = 0o644
 		}
 		if err := w.WriteHeader(&h); err != nil {

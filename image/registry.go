@@ -117,8 +117,8 @@ const stalled = time.Minute
 
 // blob opens a blob, which may go on where it was left.
 func (c *client) blob(d v1.Descriptor) opener {
-	return func(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
-		ctx, cancel := context.WithCancelCause(ctx)
+	return func(parent context.Context, offset int64) (io.ReadCloser, int64, error) {
+		ctx, cancel := context.WithCancelCause(parent)
 		watch := time.AfterFunc(stalled, func() { cancel(fmt.Errorf("%s sends nothing for %s", c.repo.RegistryStr(), stalled)) })
 		body := &blobBody{watch: watch, cancel: cancel, ctx: ctx}
 		url := fmt.Sprintf("%s://%s/v2/%s/blobs/%s", c.repo.Scheme(), c.repo.RegistryStr(), c.repo.RepositoryStr(), d.Digest)
@@ -128,7 +128,7 @@ func (c *client) blob(d v1.Descriptor) opener {
 		}
 		r.Header.Set("Accept-Encoding", "identity") // the bytes of the digest
 		if offset > 0 {
-			r.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+			r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, d.Size-1))
 		}
 		response, err := c.http.Do(r)
 		if err != nil {
@@ -152,6 +152,9 @@ func (c *client) blob(d v1.Descriptor) opener {
 		}
 		err = transport.CheckError(response, http.StatusOK)
 		body.Close()
+		if offset > 0 && response.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+			return c.blob(d)(parent, 0)
+		}
 		if response.StatusCode < 500 && response.StatusCode != http.StatusTooManyRequests {
 			err = permanentError{err}
 		}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -30,7 +29,8 @@ type Store struct {
 	limits Limits
 
 	// fault, in tests, may fail an operation before it happens.
-	fault func(op operation, path string) error
+	fault  func(op operation, path string) error
+	noSync bool // in tests that write much and lose nothing
 }
 
 // Options are a store's settings. The zero value is good.
@@ -141,13 +141,6 @@ func (s *Store) replaceFile(name string, content []byte) error {
 	return s.rename(f.Name(), s.path(name))
 }
 
-func (s *Store) syncFile(f *os.File) error {
-	if err := s.check(opSync, f.Name()); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
 // rename moves a file or folder within the store, durably.
 func (s *Store) rename(from, to string) error {
 	if err := s.check(opRename, to); err != nil {
@@ -156,19 +149,7 @@ func (s *Store) rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
-}
-
-// syncDir makes the names in a directory durable, where systems can.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return s.syncDir(filepath.Dir(to))
 }
 
 // exists reports whether there is something at a path of the store.

@@ -43,10 +43,7 @@ func (s *Store) unpack(ctx context.Context, img *Image, progress func(done, tota
 	if err := s.unpackInto(ctx, part, img, progress); err != nil {
 		return "", diskError(err)
 	}
-	if err := s.check(opSync, dir); err != nil {
-		return "", diskError(err)
-	}
-	if err := syncTree(part); err != nil {
+	if err := s.syncTree(part); err != nil {
 		return "", diskError(fmt.Errorf("write the files to disk: %w", err))
 	}
 	if err := os.Chmod(part, 0o755); err != nil {
