@@ -7,8 +7,13 @@ const (
 	callWeight     = 4
 	indirectWeight = 8 + maxIndirect
 	divWeight      = 8
-	bulkWeight     = 16
-	growWeight     = 64
+	// hostWeight is that of instructions that the runtime does in Go, and of
+	// calls of imported functions: about 100 ns, or more.
+	hostWeight = 256
+	bulkWeight = 16
+	// throwWeight is that of throwing an exception, which takes tens to
+	// hundreds of microseconds. It is counted when an exception is thrown.
+	throwWeight = 1 << 14
 
 	// maxIndirect is the greatest weight of a function that an indirect call
 	// can reach and that does not count itself.
@@ -24,14 +29,14 @@ const (
 // weight is the work that an instruction is, calls apart.
 func weight(o op) uint32 {
 	switch {
-	case o == 0x01 || o == opBlock || o == opLoop || o == opElse || o == opEnd || o == 0x1a ||
+	case o == 0x01 || o == opBlock || o == opLoop || o == opElse || o == opEnd || o == opDrop ||
 		o == opLocalGet || o == opLocalSet || o == opLocalTee || o >= opI32Const && o <= 0x44:
 		return 0
 	case o >= 0x6d && o <= 0x70 || o >= 0x7f && o <= 0x82 || o == 0x91 || o == 0x95 || o == 0x9f || o == 0xa3:
 		return divWeight
-	case o == opMemoryGrow:
-		return growWeight
-	case o >= opMemoryInit && o <= opTableFill || o == opTryTable || o == opThrow || o == opThrowRef:
+	case o == opMemoryGrow || o == opTableGrow || o == opTryTable || o == opRefFunc || o>>8 == 0xfe && o <= opMemoryWait64:
+		return hostWeight
+	case o >= opMemoryInit && o <= opTableFill:
 		return bulkWeight
 	}
 	return 1
@@ -153,7 +158,6 @@ func (g *graph) read(m *Module) {
 type frame struct {
 	loop  int32 // the innermost loop around, in graph.loops; -1 for none
 	owner int32 // of the frame of a loop: that of the loop or function around it
-	depth int32 // of its label in the new code
 	// work is the weight of the straight code so far, of the frame of a loop
 	// or function.
 	work uint32
@@ -161,7 +165,6 @@ type frame struct {
 	// last check.
 	span uint32
 	kind byte // 'f'unction, 'l'oop, 'b'lock or if or try_table
-	mode byte // of a loop in the new code, see emit.go
 }
 
 func (g *graph) readBody(f *funcWork, code []byte, stack []frame) []frame {
@@ -203,8 +206,10 @@ func (g *graph) readBody(f *funcWork, code []byte, stack []frame) []frame {
 		case opRefFunc:
 			f.hasReferent = true
 		case opCall, opReturnCall:
-			add, span = callWeight, callWeight+maxInline
-			if in.index >= g.n {
+			if in.index < g.n {
+				add, span = hostWeight, hostWeight
+			} else {
+				add, span = callWeight, callWeight+maxInline
 				g.calls = append(g.calls, callSite{loop: top.loop, callee: in.index - g.n})
 			}
 		case opCallIndirect, opReturnCallIndirect:

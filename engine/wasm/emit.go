@@ -1,20 +1,14 @@
 package wasm
 
-// form is a way to count in loops that make no calls.
+// form is a way to count in loops that make no calls. The first is the one to
+// use, the others are there to be compared with.
 type form byte
 
 const (
 	formLocal  form = iota // in a local, stored when the loop is left
-	formSplit              // likewise, the call of the host in a loop around
-	formInline             // likewise, the call of the host within the loop's path
+	formInline             // likewise, what follows a call of the host joins the loop's path
 	formGlobal             // in the global, as in the other loops
 	formTrap               // no count: a global flag and a trap; for comparison
-)
-
-// The modes of loops.
-const (
-	modeGlobal = iota // counts in the global
-	modeLocal         // counts in a local
 )
 
 // rewriter adds checks to a module.
@@ -36,10 +30,9 @@ type rewriter struct {
 	local uint32 // the counter's local in the current function, if it has one
 	tmp   uint32 // a second one, for operands
 	used  int    // locals added to the current function: 0, 1 or 2
-	// region is the index in the stack of the loop at which the local
-	// counter is loaded, 0 if the current code has none.
+	// region is the depth of the loop at which the local counter is loaded,
+	// 0 if the current code has none.
 	region int
-	split  int // loops split so far in the current function
 }
 
 func (r *rewriter) op(o op, index uint32) { r.out = appendU32(append(r.out, byte(o)), index) }
@@ -65,39 +58,38 @@ func (r *rewriter) count(weight uint64, again bool) {
 	r.i32(clamp(weight))
 	r.ops(opI32Sub)
 	r.op(opGlobalSet, r.counter)
-	r.settle(again)
-}
-
-// settle calls the host if the count in the global has run out.
-func (r *rewriter) settle(again bool) {
 	r.op(opGlobalGet, r.counter)
 	r.i32(0)
 	r.ops(opI32GeS, opIf, 0x40, opElse)
 	r.op(opCall, r.slow)
-	r.ops(0x1a)
 	if again && r.form != formInline {
+		// What is counted again at the head.
+		r.i32(clamp(weight))
+		r.ops(opI32Add)
+		r.op(opGlobalSet, r.counter)
 		r.op(opBr, 1)
+	} else {
+		r.ops(opDrop)
 	}
 	r.ops(opEnd)
 }
 
-// countLocal counts in the local.
-func (r *rewriter) countLocal(weight uint64) {
+// countLocal is count in the local.
+func (r *rewriter) countLocal(weight uint64, again bool) {
 	r.op(opLocalGet, r.local)
 	r.i32(clamp(weight))
 	r.ops(opI32Sub)
 	r.op(opLocalTee, r.local)
 	r.i32(0)
-	r.ops(opI32GeS)
-}
-
-// settleLocal calls the host if the condition on the stack says so.
-func (r *rewriter) settleLocal(again bool) {
-	r.ops(opIf, 0x40, opElse)
+	r.ops(opI32GeS, opIf, 0x40, opElse)
 	r.op(opCall, r.slow)
-	r.op(opLocalSet, r.local)
-	if again && r.form == formLocal {
+	if again && r.form != formInline {
+		r.i32(clamp(weight))
+		r.ops(opI32Add)
+		r.op(opLocalSet, r.local)
 		r.op(opBr, 1)
+	} else {
+		r.op(opLocalSet, r.local)
 	}
 	r.ops(opEnd)
 }
@@ -120,7 +112,6 @@ func (r *rewriter) bodies() {
 	r.stats.Before = total
 	r.out = make([]byte, 0, total+total/4)
 	spans := make([][3]int, len(m.bodies)) // where in r.out, and the length of the code
-	var stack []frame
 	var code []byte
 	for i := range m.bodies {
 		body := &m.bodies[i]
@@ -129,7 +120,7 @@ func (r *rewriter) bodies() {
 			continue // nothing to change
 		}
 		begin := len(r.out)
-		stack = r.body(f, body, r.params(i), stack[:0])
+		r.body(f, body, r.params(i))
 		// What was made is the instructions; the size and the locals go
 		// before them.
 		code = append(code[:0], r.out[begin:]...)
@@ -166,14 +157,14 @@ func (r *rewriter) params(i int) uint32 { return uint32(len(r.m.types[r.m.funcs[
 // needLocals makes sure that the current function has n more locals.
 func (r *rewriter) needLocals(n int) { r.used = max(r.used, n) }
 
-func (r *rewriter) body(f *funcWork, body *Body, params uint32, stack []frame) []frame {
+// body appends the new form of a function's instructions to r.out.
+func (r *rewriter) body(f *funcWork, body *Body, params uint32) {
 	g, code := &r.graph, body.code
-	r.local, r.used, r.region, r.split = params+body.count, 0, 0, 0
+	r.local, r.used, r.region = params+body.count, 0, 0
 	r.tmp = r.local + 1
 	mids := g.mids[f.mids[0]:f.mids[1]]
 	loop := f.loops[0]
-	stack = append(stack, frame{kind: 'f'})
-	depth := int32(0) // labels in the new code, without the function's own
+	depth := 0 // open blocks
 	if f.check {
 		r.stats.EntryChecks++
 		r.check(f.base)
@@ -185,61 +176,44 @@ func (r *rewriter) body(f *funcWork, body *Body, params uint32, stack []frame) [
 		if len(mids) > 0 && mids[0].pos == in.pos {
 			r.out = append(r.out, code[last:in.pos]...)
 			last = in.pos
-			r.mid(mids[0].weight)
+			r.between(uint64(mids[0].weight))
+			r.stats.Straight++
 			mids = mids[1:]
 		}
 		switch in.op {
-		case opBlock, opIf:
+		case opBlock, opIf, opTryTable:
 			depth++
-			stack = append(stack, frame{kind: 'b', depth: depth})
 		case opLoop:
-			r.out = append(r.out, code[last:in.pos]...)
-			last = in.end
-			stack = append(stack, frame{kind: 'l'})
-			depth = r.loop(stack, depth, code[in.args:in.end], &g.loops[loop])
-			loop++
-		case opTryTable:
-			if r.split > 0 {
-				r.out = append(r.out, code[last:in.clauses]...)
-				pos := in.clauses
-				for range in.second {
-					var c catch
-					c, pos, _ = readCatch(code, pos)
-					r.out = append(r.out, c.kind)
-					if c.kind < 2 {
-						r.out = appendU32(r.out, c.tag)
-					}
-					r.out = appendU32(r.out, label(stack, depth, c.label))
-				}
-				last = in.end
-			}
 			depth++
-			stack = append(stack, frame{kind: 'b', depth: depth})
-		case opEnd:
-			top := &stack[len(stack)-1]
-			depth = r.end(stack, depth, code, &last, in)
-			if top.kind == 'f' {
-				r.out = append(r.out, code[last:]...)
-				return stack[:0]
-			}
-			stack = stack[:len(stack)-1]
-		case opBr, opBrIf:
-			leaves := r.region > 0 && len(stack)-1-int(in.index) < r.region
-			if !leaves && r.split == 0 {
-				continue
-			}
 			r.out = append(r.out, code[last:in.pos]...)
 			last = in.end
-			if leaves {
+			r.loop(depth, code[in.args:in.end], &g.loops[loop])
+			loop++
+		case opEnd:
+			if depth > 0 && depth == r.region {
+				r.out = append(r.out, code[last:in.end]...)
+				last = in.end
+				r.store()
+				r.region = 0
+			}
+			depth--
+		case opBr, opBrIf, opBrTable:
+			if r.region > 0 && leaves(uint32(depth-r.region), code, in) {
+				r.out = append(r.out, code[last:in.pos]...)
+				last = in.pos
 				r.store()
 			}
-			r.op(in.op, label(stack, depth, in.index))
-		case opBrTable:
-			last = r.brTable(stack, depth, code, last, in)
-		case opReturn, opThrow, opThrowRef:
+		case opReturn:
 			if r.region > 0 {
 				r.out = append(r.out, code[last:in.pos]...)
 				last = in.pos
+				r.store()
+			}
+		case opThrow, opThrowRef:
+			r.out = append(r.out, code[last:in.pos]...)
+			last = in.pos
+			r.between(throwWeight)
+			if r.region > 0 {
 				r.store()
 			}
 		case opCall, opReturnCall, opRefFunc:
@@ -262,16 +236,26 @@ func (r *rewriter) body(f *funcWork, body *Body, params uint32, stack []frame) [
 			r.sized()
 			r.out = append(r.out, code[in.pos:in.end]...)
 			last = in.end
-			r.settle(false)
+			r.count(bulkWeight, false)
 			r.stats.BulkOps++
 		}
 	}
-	return stack[:0]
+	r.out = append(r.out, code[last:]...)
 }
 
-// label returns the new number of a label.
-func label(stack []frame, depth int32, old uint32) uint32 {
-	return uint32(depth - stack[len(stack)-1-int(old)].depth)
+// leaves tells whether a branch can lead to a label past the innermost ones,
+// up to and with the given one.
+func leaves(innermost uint32, code []byte, in *instr) bool {
+	if in.op != opBrTable {
+		return in.index > innermost
+	}
+	pos, label := in.args, uint32(0)
+	for range uint64(in.second) + 1 {
+		if label, pos, _ = readU32(code, pos); label > innermost {
+			return true
+		}
+	}
+	return false
 }
 
 // check counts in the global, in a loop of its own.
@@ -281,60 +265,34 @@ func (r *rewriter) check(weight uint64) {
 	r.ops(opEnd)
 }
 
-// mid makes a check between two instructions.
-func (r *rewriter) mid(weight uint32) {
-	r.stats.Straight++
+// between counts between two instructions.
+func (r *rewriter) between(weight uint64) {
 	if r.region > 0 {
-		r.countLocal(uint64(weight))
-		r.settleLocal(false)
+		r.countLocal(weight, false)
 	} else {
-		r.check(uint64(weight))
+		r.check(weight)
 	}
 }
 
-// loop begins the loop whose frame is on top of the stack.
-func (r *rewriter) loop(stack []frame, depth int32, blockType []byte, work *loopWork) int32 {
-	top := &stack[len(stack)-1]
+// loop begins a loop at the given depth.
+func (r *rewriter) loop(depth int, blockType []byte, work *loopWork) {
 	r.stats.Loops++
 	again := !r.hasParams(blockType)
-	begin := func() {
-		depth++
-		r.ops(opLoop)
-		r.out = append(r.out, blockType...)
-	}
-	if r.region == 0 && (work.calls || r.form >= formGlobal) {
-		begin()
-		top.depth = depth
-		r.count(work.weight, again)
-		return depth
-	}
-	top.mode = modeLocal
-	r.stats.LocalLoops++
-	r.needLocals(1)
-	if r.region == 0 {
-		r.region = len(stack) - 1
+	local := r.region > 0 || !work.calls && r.form <= formInline
+	if local && r.region == 0 {
+		r.region = depth
 		r.op(opGlobalGet, r.counter)
 		r.op(opLocalSet, r.local)
 	}
-	if r.form == formSplit {
-		r.split++
-		begin()
-		r.op(opLocalGet, r.local)
-		r.i32(0)
-		r.ops(opI32GeS)
-		r.settleLocal(false)
-		begin()
-		r.countLocal(work.weight)
-		r.ops(opIf, 0x40, opElse)
-		r.op(opBr, 2)
-		r.ops(opEnd)
-	} else {
-		begin()
-		r.countLocal(work.weight)
-		r.settleLocal(again)
+	r.ops(opLoop)
+	r.out = append(r.out, blockType...)
+	if !local {
+		r.count(work.weight, again)
+		return
 	}
-	top.depth = depth
-	return depth
+	r.stats.LocalLoops++
+	r.needLocals(1)
+	r.countLocal(work.weight, again)
 }
 
 // hasParams tells whether a block takes operands, which code within it cannot
@@ -345,53 +303,6 @@ func (r *rewriter) hasParams(blockType []byte) bool {
 	}
 	index, _, _ := readS64(blockType, 0, 33)
 	return len(r.m.types[index].Params) > 0
-}
-
-// end ends the block on top of the stack.
-func (r *rewriter) end(stack []frame, depth int32, code []byte, last *int, in *instr) int32 {
-	top := &stack[len(stack)-1]
-	if top.kind == 'f' {
-		return depth
-	}
-	depth--
-	if top.kind != 'l' || top.mode != modeLocal {
-		return depth
-	}
-	r.out = append(r.out, code[*last:in.end]...)
-	*last = in.end
-	if r.form == formSplit {
-		r.ops(opEnd)
-		depth--
-	}
-	if r.region == len(stack)-1 {
-		r.store()
-		r.region = 0
-	}
-	return depth
-}
-
-func (r *rewriter) brTable(stack []frame, depth int32, code []byte, last int, in *instr) int {
-	if r.region == 0 && r.split == 0 {
-		return last
-	}
-	r.out = append(r.out, code[last:in.pos]...)
-	start := len(r.out)
-	leaves := false
-	r.op(opBrTable, in.second)
-	pos := in.args
-	for range uint64(in.second) + 1 {
-		var l uint32
-		l, pos, _ = readU32(code, pos)
-		leaves = leaves || len(stack)-1-int(l) < r.region
-		r.out = appendU32(r.out, label(stack, depth, l))
-	}
-	if leaves {
-		table := append([]byte(nil), r.out[start:]...)
-		r.out = r.out[:start]
-		r.store()
-		r.out = append(r.out, table...)
-	}
-	return in.end
 }
 
 // sized counts the number on top of the stack, a size in bytes or elements,

@@ -21,6 +21,7 @@ const (
 	opCallIndirect       op = 0x11
 	opReturnCall         op = 0x12
 	opReturnCallIndirect op = 0x13
+	opDrop               op = 0x1a
 	opTryTable           op = 0x1f
 	opLocalGet           op = 0x20
 	opLocalSet           op = 0x21
@@ -33,7 +34,6 @@ const (
 	opMemoryGrow         op = 0x40
 	opI32Const           op = 0x41
 	opI64Const           op = 0x42
-	opI32Eqz             op = 0x45
 	opI32GeS             op = 0x4e
 	opI32LeU             op = 0x4d
 	opI32GtU             op = 0x4b
