@@ -281,7 +281,14 @@ func (s *Store) purgeIfFree(d *Database) error {
 		if d.parent.id == 0 {
 			return nil
 		}
+		v := d.parent.v
 		if d, err = s.load(d.parent.id); err != nil {
+			return err
+		}
+		b = s.db.NewBatch()
+		err = d.release(b, v)
+		s.closeBatch(b)
+		if err != nil {
 			return err
 		}
 	}
@@ -441,11 +448,32 @@ func (d *Database) Untag(tag string) error {
 	}
 	d.s.catalog.Lock()
 	defer d.s.catalog.Unlock()
-	if _, err := d.tagged(tag); err != nil {
+	v, err := d.tagged(tag)
+	if err != nil {
 		return err
 	}
 	b := d.s.db.NewBatch()
 	defer d.s.closeBatch(b)
 	b.Delete(tagKey(d.id, tag), nil)
-	return d.s.free(b, pebble.Sync)
+	return d.release(b, v)
+}
+
+// release notes, with a batch that may take it away, that what protected a
+// version is gone: the next trimming in the background drops that.
+func (d *Database) release(b *pebble.Batch, v Version) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rec := d.rec
+	again := !d.purged && rec.unswept(v)
+	if again {
+		b.Set(dbKey(keyDB, d.id), rec.encode(), nil)
+	}
+	if err := d.s.free(b, pebble.Sync); err != nil {
+		return err
+	}
+	d.freed = d.freed || v < rec.horizon
+	if again {
+		d.rec = rec
+	}
+	return nil
 }

@@ -43,6 +43,9 @@ func (s *Store) Commit(ctx context.Context, txs ...*Tx) ([]Commit, error) {
 		if t.ended {
 			return nil, fmt.Errorf("commit to %s: transaction: %w", t.d.Name(), ErrClosed)
 		}
+		if err := t.checkHoles(); err != nil {
+			return nil, err
+		}
 		if i > 0 && t.d == order[i-1].d {
 			return nil, fmt.Errorf("commit two transactions of %s at once: a database may occur once", t.d.Name())
 		}

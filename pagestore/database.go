@@ -40,6 +40,8 @@ type Database struct {
 	commits map[Version]*Commit // some that were read
 	changes changeRing
 	txs     int  // open transactions
+	held    bool // open snapshots held back versions from the last trimming
+	freed   bool // something that protected versions before the horizon is gone since
 	purged  bool // deleted, and its data removed
 }
 

@@ -138,9 +138,9 @@ func TestDamagedTail(t *testing.T) {
 				rng := rand.New(rand.NewPCG(3, 3))
 				for _, file := range files {
 					size := len(bytes.TrimRight(readAll(t, disk, file), "\x00"))
-					step := size/30 + 1
+					step := size/12 + 1
 					if file == newest {
-						step = max(size/100, 1)
+						step = max(size/50, 1)
 					}
 					if *long {
 						step = 1

@@ -92,6 +92,7 @@ func (d *Database) unpin(v Version) {
 	d.mu.Lock()
 	if d.pins[v]--; d.pins[v] <= 0 {
 		delete(d.pins, v)
+		d.freed = d.freed || v < d.rec.horizon
 	}
 	purge := d.rec.deleted && !d.purged && len(d.pins) == 0
 	d.mu.Unlock()

@@ -134,6 +134,9 @@ func (d *Database) trim(ctx context.Context, horizon Version, o TrimOptions) (Tr
 		horizon = d.head.Load().Version + 1
 	}
 	kept, err := d.protectedLocked(horizon)
+	if !o.DryRun {
+		d.held, d.freed = false, false
+	}
 	if err == nil && !o.DryRun && horizon > d.rec.horizon {
 		rec := d.rec
 		rec.horizon = horizon
@@ -154,15 +157,43 @@ func (d *Database) trim(ctx context.Context, horizon Version, o TrimOptions) (Tr
 		return s.res, nil
 	}
 	if err := s.run(ctx); err != nil || o.DryRun {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if err != nil && d.purged { // what it missed went with the database
+			err = ErrDeleted
+		}
 		return s.res, err
 	}
-	if err := d.update(func(rec *dbRecord) { rec.swept = max(rec.swept, horizon) }); err != nil {
+	if err := d.swept(horizon, kept); err != nil {
 		return s.res, err
 	}
 	if s.res.Pages > 0 && !o.NoCompact {
 		return s.res, d.s.compact(ctx, d.id)
 	}
 	return s.res, nil
+}
+
+// swept notes that trimming up to a horizon is complete. While open snapshots
+// hold versions back it is not: when they are closed there is more to drop.
+func (d *Database) swept(horizon Version, kept []Version) error {
+	return d.update(func(rec *dbRecord) {
+		d.held = slices.ContainsFunc(kept, func(v Version) bool { return d.pins[v] > 0 })
+		if !d.held && !d.freed {
+			rec.swept = max(rec.swept, horizon)
+		} else if rec.swept == rec.horizon {
+			rec.swept--
+		}
+	})
+}
+
+// unswept makes a record that tells trimming to look again for what version v
+// alone had protected.
+func (r *dbRecord) unswept(v Version) bool {
+	if v >= r.horizon || r.swept < r.horizon {
+		return false
+	}
+	r.swept = r.horizon - 1
+	return true
 }
 
 // compact gives the space of dropped records back to the file system.

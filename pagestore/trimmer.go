@@ -114,7 +114,7 @@ func (s *Store) applyRetention(ctx context.Context, id uint32) error {
 		return err
 	}
 	d.mu.Lock()
-	rec := d.rec
+	rec, waits := d.rec, d.held && !d.freed
 	d.mu.Unlock()
 	horizon, err := d.horizonFor(TrimOptions{Retain: rec.retain})
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) applyRetention(ctx context.Context, id uint32) error {
 	if rec.deleted {
 		horizon = d.head.Load().Version + 1
 	}
-	if horizon <= rec.horizon && rec.swept >= rec.horizon {
+	if horizon <= rec.horizon && (rec.swept >= rec.horizon || waits) {
 		return nil
 	}
 	res, err := d.Trim(ctx, TrimOptions{Retain: rec.retain, NoCompact: true})

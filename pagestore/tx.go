@@ -211,6 +211,21 @@ func (t *Tx) Truncate(pages uint32) {
 	t.shrunk = min(t.shrunk, pages)
 }
 
+// maxHoles bounds the pages that one transaction may add without writing them:
+// each takes a record.
+const maxHoles = 1 << 22
+
+// checkHoles refuses a transaction that made the database longer by a page far
+// out, most likely by mistake.
+func (t *Tx) checkHoles() error {
+	added := int64(t.count) - int64(t.shrunk)
+	if holes := added - int64(len(t.pages)+len(t.slots)); holes > maxHoles {
+		return fmt.Errorf("commit to %s: the database would grow from %d to %d pages, and %d of them were not written: at most %d may be left out",
+			t.d.Name(), t.base.c.PageCount, t.count, holes, maxHoles)
+	}
+	return nil
+}
+
 // written returns the pages to store, ascending: those written within the page
 // count, and those in holes that growing made.
 func (t *Tx) written() []uint32 {
