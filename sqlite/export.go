@@ -38,6 +38,8 @@ func export(ctx context.Context, at *pagestore.Snapshot, path string, o ExportOp
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
+	case info.IsDir():
+		return fmt.Errorf("%w, and is a directory: name a file in it", ErrFileExists)
 	case !o.Overwrite:
 		return fmt.Errorf("%w: choose another name, or ask to overwrite it", ErrFileExists)
 	case info.Mode()&fs.ModeSymlink != 0: // the file that it names is to be replaced, not the link
@@ -45,7 +47,7 @@ func export(ctx context.Context, at *pagestore.Snapshot, path string, o ExportOp
 			return err
 		}
 		return export(ctx, at, path, o)
-	case !info.Mode().IsRegular(): // a directory, or a device such as /dev/null
+	case !info.Mode().IsRegular(): // a device such as /dev/null
 		return fmt.Errorf("%w, and it is no regular file: choose another name", ErrFileExists)
 	}
 	for _, suffix := range []string{"-journal", "-wal"} { // SQLite would take it for the new file's
@@ -54,7 +56,11 @@ func export(ctx context.Context, at *pagestore.Snapshot, path string, o ExportOp
 		}
 	}
 	dir, base := filepath.Split(path)
-	f, err := os.CreateTemp(filepath.Clean(dir+"."), "."+base+".*")
+	dir = filepath.Clean(dir + ".")
+	if _, err := os.Stat(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+base+".*")
 	if err != nil {
 		return err
 	}

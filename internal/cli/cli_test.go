@@ -222,7 +222,7 @@ func TestImportAndExport(t *testing.T) {
 	if out := h.ok("db", "export", "shop", "-"); out != string(in) {
 		t.Error("what is exported to standard output differs")
 	}
-	h.fails(exitFailed, "say --force to replace it", "db", "export", "shop", file("out.sqlite"))
+	h.fails(exitFailed, "--force overwrites it", "db", "export", "shop", file("out.sqlite"))
 	h.ok("db", "export", "shop", file("out.sqlite"), "--force")
 	for i := 5000; i < 9000; i++ {
 		in[i] ^= 0x55
@@ -257,7 +257,7 @@ func TestTrim(t *testing.T) {
 	}
 	h.fails(exitFailed, "version 2 of shop was trimmed: kept are 1 and 3", "db", "show", "shop@2")
 	h.equal("0\n", "db", "shell", "shop@first", "SELECT count(*) FROM orders")
-	if out := h.ok("db", "trim", "shop", "--keep", "1"); !strings.HasPrefix(out, "dropped 0 versions of shop") {
+	if out := h.ok("db", "trim", "shop", "--keep", "1"); out != "nothing to drop of shop: kept from version 3\n" {
 		t.Errorf("trim prints %s", out)
 	}
 	h.ok("db", "create", "blog")

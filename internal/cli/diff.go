@@ -35,6 +35,9 @@ func (a *app) diffCommand() *cobra.Command {
 					return fmt.Errorf("compare %s and %s: %w", at[0], at[1], err)
 				}
 				defer d.Close()
+				if missing := d.Missing(tables); len(missing) > 0 {
+					return fmt.Errorf("compare %s and %s: neither has a table %q", at[0], at[1], missing[0])
+				}
 				out := bufio.NewWriter(a.Out)
 				switch {
 				case sql:

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"errors"
+	"os"
 
 	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite"
@@ -29,8 +30,8 @@ func (a *app) exportCommand() *cobra.Command {
 				}
 				err := sqlite.Export(cmd.Context(), at, args[1], sqlite.ExportOptions{Overwrite: force, Progress: p.update})
 				p.end()
-				if errors.Is(err, sqlite.ErrFileExists) {
-					return hintedError{err, "say --force to replace it"}
+				if info, e := os.Stat(args[1]); errors.Is(err, sqlite.ErrFileExists) && !force && e == nil && info.Mode().IsRegular() {
+					return hintedError{err, "--force overwrites it"}
 				}
 				if err != nil {
 					return err

@@ -44,6 +44,8 @@ func hintFor(err error) string {
 		return "a version is written after the name of its database, as in shop@" + unknown.Name
 	case errors.As(err, &unknown) && unknown.Nearest == "":
 		return "`hako db list` shows the databases, `hako db create` makes one"
+	case errors.Is(err, pagestore.ErrUnknownTag) && !strings.Contains(err.Error(), "did you mean"):
+		return "`hako db log` shows the versions with their tags"
 	case errors.Is(err, pagestore.ErrUnknownVersion), errors.Is(err, pagestore.ErrTrimmed), errors.Is(err, pagestore.ErrBeforeStart):
 		return "`hako db log` shows the versions"
 	case errors.Is(err, pagestore.ErrDiskFull):

@@ -180,6 +180,9 @@ func (r *trimJSON) String() string {
 	if r.DryRun {
 		verb = "would drop"
 	}
+	if r.Versions == 0 && r.Pages == 0 {
+		return fmt.Sprintf("nothing to drop of %s: kept from version %d", r.Database, r.Oldest)
+	}
 	text := verb + " " + countText(r.Versions, "version") + " of " + r.Database + ": " + countText(r.Pages, "page record") + ", " + sizeText(r.Bytes) +
 		"; kept from version " + fmt.Sprint(r.Oldest)
 	if len(r.Kept) > 0 {

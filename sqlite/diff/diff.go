@@ -127,6 +127,19 @@ func joinClose(err, closed error) error {
 // Close releases what the Diff holds. The Diff cannot be used any more.
 func (d *Diff) Close() error { return d.asker.close() }
 
+// Missing returns those of the given names that are no table or view on either
+// side, to tell a mistyped one from one that is the same on both.
+func (d *Diff) Missing(tables []string) []string {
+	var missing []string
+	for _, t := range tables {
+		named := func(o *Object) bool { return foldName(o.Table) == foldName(t) }
+		if !slices.ContainsFunc(d.old.objects, named) && !slices.ContainsFunc(d.new.objects, named) {
+			missing = append(missing, t)
+		}
+	}
+	return missing
+}
+
 // wanted reports whether a table is one to report.
 func (d *Diff) wanted(table string) bool { return d.only == nil || d.only[foldName(table)] }
 

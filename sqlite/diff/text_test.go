@@ -117,6 +117,9 @@ func TestOnlyTables(t *testing.T) {
 	if c := d.Schema(); len(c) != 1 || c[0].Name != "pt" {
 		t.Errorf("got %v", c)
 	}
+	if missing := d.Missing([]string{"POSTS", "nowhere"}); !slices.Equal(missing, []string{"nowhere"}) {
+		t.Errorf("missing are %v", missing)
+	}
 }
 
 func TestRowsStop(t *testing.T) {
