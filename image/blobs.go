@@ -191,7 +191,7 @@ func (in *ingest) reset(counted int64) error {
 
 // fill fetches what is missing and checks the whole.
 func (in *ingest) fill(ctx context.Context, open opener) error {
-	tries, pause := 0, blobPause
+	tries, pause := 0, in.store.pause
 	for {
 		before := in.have
 		err := in.fetch(ctx, open)
@@ -214,7 +214,7 @@ func (in *ingest) fill(ctx context.Context, open opener) error {
 			return err
 		}
 		if in.have > before {
-			tries, pause = 0, blobPause
+			tries, pause = 0, in.store.pause
 		}
 		if tries++; tries == blobTries {
 			return err

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -28,6 +29,7 @@ func newStore(t testing.TB) *Store {
 	t.Helper()
 	s := OpenStore(filepath.Join(t.TempDir(), "images"), Options{})
 	s.noSync = true // no test here pulls the plug
+	s.pause = time.Millisecond
 	return s
 }
 

@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -24,6 +25,9 @@ const (
 	dockerFolder   = "library/"
 )
 
+// repositoryPattern is what the distribution specification allows.
+var repositoryPattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+
 // ParseReference reads a reference as Docker writes it:
 // [REGISTRY/]REPOSITORY[:TAG][@DIGEST]. A tag beside a digest is dropped.
 // Errors are [ErrReference].
@@ -36,6 +40,9 @@ func ParseReference(text string) (Reference, error) {
 			}
 		}
 		return Reference{}, errorOf(ErrReference, "%q is not an image reference ([REGISTRY/]NAME[:TAG] or NAME@sha256:DIGEST): %v", text, err)
+	}
+	if repository := ref.Context().RepositoryStr(); !repositoryPattern.MatchString(repository) { // which the library lets pass
+		return Reference{}, errorOf(ErrReference, "%q is not an image reference: %q is no name of an image", text, repository)
 	}
 	r := Reference{registry: ref.Context().RegistryStr(), repository: ref.Context().RepositoryStr()}
 	if r.registry == dockerServer {

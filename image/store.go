@@ -31,6 +31,8 @@ type Store struct {
 	// fault, in tests, may fail an operation before it happens.
 	fault  func(op operation, path string) error
 	noSync bool // in tests that write much and lose nothing
+
+	pause time.Duration // before a blob is tried again
 }
 
 // Options are a store's settings. The zero value is good.
@@ -41,7 +43,7 @@ type Options struct {
 // OpenStore returns the store in dir. Nothing is made there before something
 // is kept.
 func OpenStore(dir string, o Options) *Store {
-	return &Store{dir: dir, limits: o.Limits.withDefaults()}
+	return &Store{dir: dir, limits: o.Limits.withDefaults(), pause: blobPause}
 }
 
 // Dir returns the store's directory.
