@@ -67,7 +67,7 @@ func guest(t testing.TB, name string, flags ...string) wazero.CompiledModule {
 	t.Helper()
 	source := filepath.Join("testdata", name+".c")
 	args := append([]string{"-O1", "-Wall", "-Werror", source}, flags...)
-	return compile(t, guestbuild.C(t, args, "testdata/check.h"))
+	return compile(t, guestbuild.C(t, args, "testdata/check.h", "testdata/wasmedge.h"))
 }
 
 var anonymous = wazero.NewModuleConfig().WithName("")
@@ -75,7 +75,8 @@ var anonymous = wazero.NewModuleConfig().WithName("")
 // start runs a command to its end and returns its exit code.
 func start(ctx context.Context, t testing.TB, m wazero.CompiledModule, s *wasi.System) (uint32, error) {
 	t.Helper()
-	_, err := runtime(t).InstantiateModule(wasi.NewContext(ctx, s), m, anonymous)
+	ctx = wasi.WithImports(wasi.NewContext(ctx, s), runtime(t), m)
+	_, err := runtime(t).InstantiateModule(ctx, m, anonymous)
 	var exit *wasi.ExitError
 	if errors.As(err, &exit) {
 		return exit.Code, nil

@@ -49,7 +49,7 @@ func Instantiate(ctx context.Context, r wazero.Runtime) error {
 			return fmt.Errorf("register host module %s: %w", m.name, err)
 		}
 	}
-	return nil
+	return instantiateFirst(ctx, r)
 }
 
 // export adds the function; of two with a name, the later holds.

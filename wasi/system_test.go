@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tetratelabs/wazero"
+
 	"github.com/hako-run/hako/wasi"
 )
 
@@ -149,5 +151,18 @@ func TestOutputEndsWithContext(t *testing.T) {
 	s := newSystem(t, wasi.Config{Stdout: w, Args: []string{"env", strings.Repeat("x", 1<<20)}})
 	if _, err = start(ctx, t, guest(t, "env"), s); !errors.Is(err, stop) {
 		t.Fatalf("error %v, want %v", err, stop)
+	}
+}
+
+// What is kept for a runtime goes with it.
+func TestInstantiateTwice(t *testing.T) {
+	ctx := context.Background()
+	r := wazero.NewRuntime(ctx)
+	defer r.Close(ctx)
+	if err := wasi.Instantiate(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := wasi.Instantiate(ctx, r); err == nil {
+		t.Error("registered twice without an error")
 	}
 }

@@ -1,0 +1,6 @@
+package wasi
+
+import "golang.org/x/sys/unix"
+
+// ioctlWaiting asks how many bytes can be read.
+const ioctlWaiting = unix.TIOCINQ
