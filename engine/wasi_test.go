@@ -151,6 +151,9 @@ func TestWASILimits(t *testing.T) {
 
 // TestGoGuest runs a program of another compiler, a large one.
 func TestGoGuest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiling a large module takes minutes under the race detector")
+	}
 	source, err := os.ReadFile(guestbuild.Go(t, "testdata/goguest"))
 	if err != nil {
 		t.Fatal(err)
