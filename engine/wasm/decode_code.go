@@ -187,6 +187,12 @@ func (d *decoder) references() {
 			d.failAt(len(d.b), "import %d has no type", i)
 		}
 	}
+	d.section = sectionNames[secTag]
+	for i := range m.tags {
+		if uint64(m.tags[i].typ) >= uint64(len(m.types)) {
+			d.failAt(len(d.b), "tag %d has no type", i)
+		}
+	}
 	d.section = sectionNames[secStart]
 	if m.start >= 0 && uint64(m.start) >= m.size(funcSpace) {
 		d.failAt(len(d.b), "no function %d", m.start)

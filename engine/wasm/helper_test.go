@@ -9,7 +9,6 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/hako-run/hako/engine/wasm"
 )
@@ -22,10 +21,20 @@ func newRuntime(t testing.TB) (context.Context, wazero.Runtime) {
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features))
 	t.Cleanup(func() { r.Close(ctx) })
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
-		t.Fatal(err)
-	}
 	return ctx, r
+}
+
+// valid tells why a runtime refuses a module, nil if it does not.
+func valid(t testing.TB, source []byte) error {
+	t.Helper()
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features).WithMemoryLimitPages(256))
+	defer r.Close(ctx)
+	c, err := r.CompileModule(ctx, source)
+	if err == nil {
+		c.Close(ctx)
+	}
+	return err
 }
 
 var errStop = errors.New("stopped")
