@@ -25,8 +25,12 @@ const (
 	dockerFolder   = "library/"
 )
 
-// repositoryPattern is what the distribution specification allows.
-var repositoryPattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+// What registries and repositories may be called: hosts with a port, and what
+// the distribution specification allows.
+var (
+	registryPattern   = regexp.MustCompile(`^([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
+	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+)
 
 // ParseReference reads a reference as Docker writes it:
 // [REGISTRY/]REPOSITORY[:TAG][@DIGEST]. A tag beside a digest is dropped.
@@ -40,6 +44,9 @@ func ParseReference(text string) (Reference, error) {
 			}
 		}
 		return Reference{}, errorOf(ErrReference, "%q is not an image reference ([REGISTRY/]NAME[:TAG] or NAME@sha256:DIGEST): %v", text, err)
+	}
+	if registry := ref.Context().RegistryStr(); !registryPattern.MatchString(registry) {
+		return Reference{}, errorOf(ErrReference, "%q is not an image reference: %q is no name of a registry", text, registry)
 	}
 	if repository := ref.Context().RepositoryStr(); !repositoryPattern.MatchString(repository) { // which the library lets pass
 		return Reference{}, errorOf(ErrReference, "%q is not an image reference: %q is no name of an image", text, repository)

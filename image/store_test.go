@@ -413,6 +413,7 @@ func TestReferences(t *testing.T) {
 		"ghcr.io/acme/shop:1":            {"ghcr.io/acme/shop:1", "ghcr.io/acme/shop:1"},
 		"localhost/shop":                 {"localhost/shop:latest", "localhost/shop:latest"},
 		"localhost:5000/a/b/c":           {"localhost:5000/a/b/c:latest", "localhost:5000/a/b/c:latest"},
+		"[::1]:5000/shop:1":              {"[::1]:5000/shop:1", "[::1]:5000/shop:1"},
 		"shop@sha256:" + hex:             {"shop@sha256:" + hex, "docker.io/library/shop@sha256:" + hex},
 		"shop:1@sha256:" + hex:           {"shop@sha256:" + hex, "docker.io/library/shop@sha256:" + hex},
 	} {
@@ -430,7 +431,7 @@ func TestReferences(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"", "Shop", "shop:", "shop@", "shop@sha256:12", "a b", "/x", "shop:1:2", "../x", "shop@md5:" + hex, "http://x/y"} {
+	for _, text := range []string{"", "Shop", "shop:", "shop@", "shop@sha256:12", "a b", "/x", "shop:1:2", "../x", "a.b./x", "a/../x", "a//x", "a.b:x/y", "shop@md5:" + hex, "http://x/y"} {
 		if r, err := ParseReference(text); !errors.Is(err, ErrReference) {
 			t.Errorf("%q is %v, %v", text, r, err)
 		}
