@@ -290,7 +290,7 @@ func TestForkedGuest(t *testing.T) {
 			fork.m.Memory().Grow(uint32(grow))
 		}
 		fork.m.Memory().Write(0, memory)
-		if rc, err := fork.call(fork.ctx, "forked"); rc != 0 || err != nil {
+		if rc, err := fork.call(fork.ctx, "hako_forked"); rc != 0 || err != nil {
 			t.Fatalf("forked: %d, %v", rc, err)
 		}
 		f := &guestConn{fork, 0}

@@ -22,7 +22,9 @@ int hako_sqlite_error(char *buf, int n);
 
 /*
 ** hako_sqlite_forked must be called in a fresh instance that began as a copy of
-** another one's memory, before SQLite is used. It makes SQLite's random numbers
+** another one's memory, before SQLite is used. The library exports hako_forked,
+** which Hako calls in forks of templates and which does just that; a guest that
+** defines hako_forked itself must call this function there. It makes SQLite's random numbers
 ** differ from those of the other copies and opens anew the databases that were
 ** open in the original, which must have had no transaction under way. It
 ** returns SQLITE_OK, or the code of what could not be opened: what reads that

@@ -139,3 +139,7 @@ int hako_sqlite_forked(void) {
   sqlite3_randomness(0, 0);
   return hako_connection_reopen();
 }
+
+/* Hako calls this export in every fork of a template. A guest that has more to
+** do there defines its own, which calls hako_sqlite_forked(). */
+__attribute__((weak, export_name("hako_forked"))) void hako_forked(void) { hako_sqlite_forked(); }

@@ -129,8 +129,6 @@ EXPORT(finish) int finish_cursor(void) {
 
 EXPORT(trap) void trap(void) { __builtin_trap(); }
 
-EXPORT(forked) int forked(void) { return hako_sqlite_forked(); }
-
 /* Runs one statement n times with the number of the time as its parameter, and
 ** sums the first column up. */
 EXPORT(repeat) long long repeat(int i, const char *sql, int from, int n, int modulus) {
