@@ -309,8 +309,8 @@ func FuzzDockerfile(f *testing.F) {
 		f.Add(text)
 	}
 	dir := writeFiles(f, "a.txt", "A", "dir/c", "C", "l", "-> ../../../etc/passwd", "m", "-> dir")
-	s := newStore(f)
 	f.Fuzz(func(t *testing.T, text string) {
+		s := newStore(t)
 		if parsed, err := parseDockerfile(text); err == nil {
 			for _, in := range parsed.instructions {
 				if in.line < 1 || in.line > strings.Count(text, "\n")+1 {
