@@ -1,0 +1,380 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// errRouteTimeout ends a request whose response did not begin in its route's
+// time.
+var errRouteTimeout = errors.New("the response did not begin in time")
+
+// progressStep is how much is written at most under one write deadline, and
+// deadlineStep how old a deadline gets before it is moved.
+const (
+	progressStep = 256 << 10
+	deadlineStep = time.Second
+)
+
+// deadliner is what the connections of net/http and quic-go offer.
+type deadliner interface {
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// An exchange is one request and its response: the ResponseWriter that
+// handlers see, and what is logged afterwards. It belongs to the goroutine
+// that serves the request; what a timer touches is behind mu.
+type exchange struct {
+	w        http.ResponseWriter
+	deadline deadliner // nil where the connection has none
+	server   *server
+	state    *state
+	route    *route
+	request  *http.Request
+	began    time.Time
+	ctx      exchangeContext
+
+	client   string // address, behind trusted proxies
+	host     string
+	uri      string // as the client sent it
+	user     string
+	upstream string
+	secure   bool // TLS, or a trusted proxy says so
+	account  Account
+	span     trace.Span
+
+	status   int
+	written  int64
+	err      error // why the gateway answered with an error
+	aborted  bool
+	hijacked bool
+	readErr  error // of the request's body
+	body     *body
+
+	encoder     encoder // nil if the response is not compressed
+	writeUntil  time.Time
+	writeWithin time.Duration
+
+	mu      sync.Mutex
+	begun   bool // the response has begun
+	timer   *time.Timer
+	timeout context.CancelCauseFunc
+}
+
+// exchangeContext lets the exchange be found from the request's context
+// without another allocation.
+type exchangeContext struct {
+	context.Context
+	e *exchange
+}
+
+type exchangeKey struct{}
+
+func (c *exchangeContext) Value(key any) any {
+	if _, ok := key.(exchangeKey); ok {
+		return c.e
+	}
+	return c.Context.Value(key)
+}
+
+func exchangeOf(ctx context.Context) *exchange {
+	e, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return e
+}
+
+// Header implements http.ResponseWriter.
+func (e *exchange) Header() http.Header { return e.w.Header() }
+
+// begin notes that the response begins, which the route's timeout waits for.
+// It reports whether it had not yet.
+func (e *exchange) begin() bool {
+	if e.timer == nil {
+		first := !e.begun
+		e.begun = true
+		return first
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	first := !e.begun
+	e.begun = true
+	e.timer.Stop()
+	return first
+}
+
+// limit ends the request's context if the response has not begun in time.
+func (e *exchange) limit(ctx context.Context, d time.Duration) context.Context {
+	ctx, e.timeout = context.WithCancelCause(ctx)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.timer = time.AfterFunc(d, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if !e.begun {
+			e.timeout(errRouteTimeout)
+		}
+	})
+	return ctx
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (e *exchange) WriteHeader(status int) {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		e.w.WriteHeader(status)
+		return
+	}
+	if !e.begin() {
+		return
+	}
+	e.status = status
+	h := e.w.Header()
+	if r := e.route; r != nil {
+		if r.cors != nil {
+			r.cors.respond(h, e.request)
+		}
+		r.response.apply(h)
+		if r.compress {
+			e.encoder = compress(e, h, status)
+		}
+	}
+	if e.request.ProtoMajor < 3 && (e.server.retired.Load() || e.server.gateway.draining.Load()) {
+		h.Set("Connection", "close")
+	}
+	if status != http.StatusSwitchingProtocols {
+		e.progress()
+	}
+	e.w.WriteHeader(status)
+}
+
+// progress moves the write deadline.
+func (e *exchange) progress() {
+	if e.deadline == nil || e.hijacked {
+		return
+	}
+	now := time.Now()
+	if until := now.Add(e.writeWithin); until.Sub(e.writeUntil) > deadlineStep {
+		e.writeUntil = until
+		_ = e.deadline.SetWriteDeadline(until)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (e *exchange) Write(p []byte) (int, error) {
+	if !e.begun {
+		if h := e.w.Header(); len(h["Content-Type"]) == 0 && h.Get("Content-Encoding") == "" && len(p) > 0 {
+			h.Set("Content-Type", http.DetectContentType(p))
+		}
+		e.WriteHeader(http.StatusOK)
+	}
+	if e.encoder != nil {
+		return e.encoder.Write(p)
+	}
+	return e.send(p)
+}
+
+// send writes to the client, in steps that each have to make progress.
+func (e *exchange) send(p []byte) (n int, err error) {
+	for {
+		step := p[n:min(len(p), n+progressStep)]
+		e.progress()
+		m, err := e.w.Write(step)
+		n += m
+		e.written += int64(m)
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// ReadFrom implements io.ReaderFrom, so that files are sent by the kernel.
+func (e *exchange) ReadFrom(r io.Reader) (n int64, err error) {
+	rf, ok := e.w.(io.ReaderFrom)
+	if !ok || !e.begun || e.encoder != nil {
+		buffer := copyPool.Get().(*[32 << 10]byte)
+		defer copyPool.Put(buffer)
+		return io.CopyBuffer(struct{ io.Writer }{e}, struct{ io.Reader }{r}, buffer[:])
+	}
+	// The steps are cut from the inner reader, since the kernel's way is taken
+	// for a file behind at most one limit.
+	left := int64(-1)
+	limited, ok := r.(*io.LimitedReader)
+	if ok {
+		r, left = limited.R, limited.N
+	}
+	step := io.LimitedReader{R: r}
+	for left != 0 {
+		step.N = progressStep
+		if left > 0 {
+			step.N = min(left, progressStep)
+		}
+		want := step.N
+		e.progress()
+		m, err := rf.ReadFrom(&step)
+		n += m
+		e.written += m
+		if left > 0 {
+			left -= m
+			limited.N = left
+		}
+		if err != nil || m < want {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// FlushError sends what is buffered; http.ResponseController calls it.
+func (e *exchange) FlushError() error {
+	if !e.begun {
+		e.WriteHeader(http.StatusOK)
+	}
+	if e.encoder != nil {
+		if err := e.encoder.Flush(); err != nil {
+			return err
+		}
+	}
+	e.progress()
+	return http.NewResponseController(e.w).Flush()
+}
+
+// Flush implements http.Flusher.
+func (e *exchange) Flush() { _ = e.FlushError() }
+
+// Hijack implements http.Hijacker.
+func (e *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(e.w).Hijack()
+	if err == nil {
+		e.begin()
+		e.hijacked = true
+		e.status = http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
+}
+
+// Unwrap lets http.ResponseController find what else the connection can do.
+func (e *exchange) Unwrap() http.ResponseWriter { return e.w }
+
+// finish ends the response and leaves the connection ready for the next.
+func (e *exchange) finish() {
+	if e.encoder != nil {
+		if !e.aborted {
+			if err := e.encoder.Close(); err != nil {
+				e.aborted = true
+			}
+		}
+		e.encoder.release()
+		e.encoder = nil
+	}
+	if e.timer != nil {
+		e.begin()
+		e.timeout(nil)
+	}
+	if e.hijacked || e.deadline == nil {
+		return
+	}
+	// What is left of a body is read by net/http before the next request; a
+	// client that does not send it shall not hold the connection.
+	if e.body != nil && !e.body.finished() {
+		_ = e.deadline.SetReadDeadline(time.Now().Add(5 * time.Second))
+	}
+}
+
+// A body is a request's body whose every read has to make progress. A proxy
+// may read it in another goroutine than the handler's.
+type body struct {
+	io.ReadCloser
+	e      *exchange
+	within time.Duration
+
+	mu   sync.Mutex
+	read int64
+	err  error
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.e.deadline != nil {
+		_ = b.e.deadline.SetReadDeadline(time.Now().Add(b.within))
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.e.deadline != nil && (err == nil || err == io.EOF) {
+		// A deadline that passed while the response is made would end it:
+		// net/http watches the connection for the client going away.
+		_ = b.e.deadline.SetReadDeadline(time.Time{})
+	}
+	b.mu.Lock()
+	b.read += int64(n)
+	if err != nil && b.err == nil {
+		b.err = err
+	}
+	b.mu.Unlock()
+	return n, err
+}
+
+func (b *body) finished() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err == io.EOF
+}
+
+// failure returns what went wrong with the client's body, or nil.
+func (b *body) failure() error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == io.EOF || errors.Is(b.err, http.ErrBodyReadAfterClose) {
+		return nil
+	}
+	return b.err
+}
+
+func (b *body) bytes() int64 {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.read
+}
+
+// bodyStatus is the status that a failure to read the client's body has.
+func bodyStatus(err error) int {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return http.StatusRequestEntityTooLarge
+	}
+	if t, ok := errors.AsType[net.Error](err); ok && t.Timeout() {
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
+}
+
+// isClientGone reports whether an error means that nobody waits for an answer.
+func isClientGone(r *http.Request) bool {
+	cause := context.Cause(r.Context())
+	return cause != nil && !errors.Is(cause, errRouteTimeout)
+}
+
+// scheme is what the client speaks.
+func (e *exchange) scheme() string {
+	if e.secure {
+		return "https"
+	}
+	return "http"
+}
+
+// acceptsJSON reports whether a client would rather have JSON than a page.
+func acceptsJSON(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "json") && !strings.Contains(accept, "text/html")
+}

@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are what Prometheus sees. Series of a route are looked up once, when
+// the route is made, and not for each request.
+type metrics struct {
+	registry *prometheus.Registry
+	all      []prometheus.Collector
+
+	inFlight    prometheus.Gauge
+	connections prometheus.Gauge
+	reloads     *prometheus.CounterVec
+	expiry      *prometheus.GaugeVec
+	requests    *prometheus.CounterVec
+	duration    *prometheus.HistogramVec
+	received    *prometheus.CounterVec
+	sent        *prometheus.CounterVec
+	routeOpen   *prometheus.GaugeVec
+	appCPU      *prometheus.CounterVec
+	appQueue    *prometheus.HistogramVec
+	appMemory   *prometheus.HistogramVec
+	appForks    *prometheus.CounterVec
+	appShed     *prometheus.CounterVec
+	appCrashes  *prometheus.CounterVec
+	appLimits   *prometheus.CounterVec
+	upHealthy   *prometheus.GaugeVec
+	upFailures  *prometheus.CounterVec
+	upLatency   *prometheus.HistogramVec
+	upRetries   *prometheus.CounterVec
+	unrouted    *routeMetrics
+}
+
+var latencyBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+func newMetrics(registry *prometheus.Registry) (*metrics, error) {
+	m := &metrics{registry: registry}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hako_" + name, Help: help}, labels)
+		m.all = append(m.all, c)
+		return c
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		c := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hako_" + name, Help: help}, labels)
+		m.all = append(m.all, c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		c := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "hako_" + name, Help: help, Buckets: buckets}, labels)
+		m.all = append(m.all, c)
+		return c
+	}
+	m.inFlight = gauge("http_requests_in_flight", "Requests under way.").WithLabelValues()
+	m.connections = gauge("connections", "Clients that are connected.").WithLabelValues()
+	m.reloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
+	m.expiry = gauge("tls_certificate_expiry_seconds", "When a certificate ends, in seconds since 1970.", "name")
+	m.requests = counter("http_requests_total", "Requests answered.", "route", "code")
+	m.duration = histogram("http_request_duration_seconds", "Time from a request's header to the end of its response.", latencyBuckets, "route")
+	m.received = counter("http_request_bytes_total", "Bytes of requests' bodies.", "route")
+	m.sent = counter("http_response_bytes_total", "Bytes of responses' bodies, as sent.", "route")
+	m.routeOpen = gauge("http_route_requests_in_flight", "Requests under way.", "route")
+	m.appCPU = counter("app_cpu_seconds_total", "Processor time of guests.", "app")
+	m.appQueue = histogram("app_queue_seconds", "Time that requests waited for an instance.", latencyBuckets, "app")
+	m.appMemory = histogram("app_memory_bytes", "Memory of a guest at the end of a request.", prometheus.ExponentialBuckets(1<<20, 2, 12), "app")
+	m.appForks = counter("app_forks_total", "Fresh instances made for requests.", "app")
+	m.appShed = counter("app_shed_total", "Requests turned away as the queue was full.", "app")
+	m.appCrashes = counter("app_crashes_total", "Requests whose guest trapped.", "app")
+	m.appLimits = counter("app_limits_total", "Requests ended by a limit.", "app", "limit")
+	m.upHealthy = gauge("upstream_healthy", "1 for a server that requests are sent to.", "upstream", "server")
+	m.upFailures = counter("upstream_failures_total", "Requests that a server did not answer.", "upstream", "server")
+	m.upLatency = histogram("upstream_response_seconds", "Time until a server's response began.", latencyBuckets, "upstream", "server")
+	m.upRetries = counter("upstream_retries_total", "Requests sent to another server after a failure.", "upstream")
+	for i, c := range m.all {
+		if err := registry.Register(c); err != nil {
+			m.all = m.all[:i]
+			m.unregister()
+			return nil, errors.Join(errors.New("register metrics: a registry serves one gateway at a time"), err)
+		}
+	}
+	m.unrouted = m.route("none")
+	return m, nil
+}
+
+func (m *metrics) unregister() {
+	for _, c := range m.all {
+		m.registry.Unregister(c)
+	}
+}
+
+func (m *metrics) reloaded(ok bool) {
+	result := "failure"
+	if ok {
+		result = "success"
+	}
+	m.reloads.WithLabelValues(result).Inc()
+}
+
+// routeMetrics are the series of one route.
+type routeMetrics struct {
+	codes          [6]prometheus.Counter // by the status's first digit; 0 is aborted
+	duration       prometheus.Observer
+	received, sent prometheus.Counter
+	inFlight       prometheus.Gauge
+}
+
+func (m *metrics) route(name string) *routeMetrics {
+	r := &routeMetrics{
+		duration: m.duration.WithLabelValues(name),
+		received: m.received.WithLabelValues(name),
+		sent:     m.sent.WithLabelValues(name),
+		inFlight: m.routeOpen.WithLabelValues(name),
+	}
+	r.codes[0] = m.requests.WithLabelValues(name, "aborted")
+	for i := 1; i < len(r.codes); i++ {
+		r.codes[i] = m.requests.WithLabelValues(name, strconv.Itoa(i)+"xx")
+	}
+	return r
+}
+
+// appMetrics are the series of one app.
+type appMetrics struct {
+	name                      string
+	cpu, forks, shed, crashes prometheus.Counter
+	queue, memory             prometheus.Observer
+	limits                    *prometheus.CounterVec
+}
+
+func (m *metrics) app(name string) *appMetrics {
+	return &appMetrics{
+		name: name, cpu: m.appCPU.WithLabelValues(name), forks: m.appForks.WithLabelValues(name), shed: m.appShed.WithLabelValues(name),
+		crashes: m.appCrashes.WithLabelValues(name), queue: m.appQueue.WithLabelValues(name), memory: m.appMemory.WithLabelValues(name), limits: m.appLimits,
+	}
+}
+
+func (m *appMetrics) observe(a *Account) {
+	m.queue.Observe(a.Queued.Seconds())
+	if a.CPU > 0 {
+		m.cpu.Add(a.CPU.Seconds())
+	}
+	if a.Memory > 0 {
+		m.memory.Observe(float64(a.Memory))
+	}
+	if a.Forked {
+		m.forks.Inc()
+	}
+	if a.Shed {
+		m.shed.Inc()
+	}
+	if a.Crashed {
+		m.crashes.Inc()
+	}
+	if a.Limit != "" {
+		m.limits.WithLabelValues(m.name, a.Limit).Inc()
+	}
+}
+
+// upstreamMetrics are the series of one upstream; targetMetrics those of one
+// of its servers.
+type upstreamMetrics struct {
+	all     *metrics
+	name    string
+	retries prometheus.Counter
+}
+
+type targetMetrics struct {
+	healthy  prometheus.Gauge
+	failures prometheus.Counter
+	latency  prometheus.Observer
+}
+
+func (m *metrics) upstream(name string) *upstreamMetrics {
+	return &upstreamMetrics{all: m, name: name, retries: m.upRetries.WithLabelValues(name)}
+}
+
+func (u *upstreamMetrics) target(server string) *targetMetrics {
+	return &targetMetrics{
+		healthy:  u.all.upHealthy.WithLabelValues(u.name, server),
+		failures: u.all.upFailures.WithLabelValues(u.name, server),
+		latency:  u.all.upLatency.WithLabelValues(u.name, server),
+	}
+}

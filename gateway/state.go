@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hako-run/hako/config"
+)
+
+// A state is one configuration made ready to serve.
+type state struct {
+	gateway *Gateway
+	config  *config.Config
+	routes  *router
+	errors  errorPages
+	log     *accessLog
+	tracer  *tracer
+
+	// users counts the requests that use the state, and 1 for being in force.
+	users    atomic.Int64
+	retired  sync.Once
+	released chan struct{}
+	closers  []func()
+	starters []func()
+}
+
+func (g *Gateway) newState(c *config.Config) (s *state, err error) {
+	s = &state{gateway: g, config: c, released: make(chan struct{})}
+	s.users.Store(1)
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	if len(c.Streams) > 0 {
+		return s, fmt.Errorf("stream %s: this server has no TCP streams yet: take [[stream]] out", c.Streams[0].Listen)
+	}
+	if s.errors, err = readErrorPages(string(c.Server.ErrorPages)); err != nil {
+		return s, err
+	}
+	upstreams := map[string]*upstream{}
+	apps := map[string]App{}
+	var routes []*route
+	for i := range c.Routes {
+		r, err := s.newRoute(&c.Routes[i], upstreams, apps)
+		if err != nil {
+			return s, fmt.Errorf("route %q: %w", c.Routes[i].Name, err)
+		}
+		routes = append(routes, r)
+	}
+	s.routes = newRouter(routes)
+	return s, nil
+}
+
+func (s *state) newRoute(c *config.Route, upstreams map[string]*upstream, apps map[string]App) (*route, error) {
+	r := &route{config: c, name: c.Name, metrics: s.gateway.metrics.route(c.Name), maxBody: int64(s.config.Server.Limits.Body)}
+	r.prepare(&s.config.Server)
+	switch {
+	case c.App != "":
+		app := apps[c.App]
+		if app == nil {
+			if s.gateway.options.Apps == nil {
+				return nil, fmt.Errorf("app %q: this server runs no apps", c.App)
+			}
+			var err error
+			if app, err = s.gateway.options.Apps(c.App); err != nil {
+				return nil, fmt.Errorf("app %q: %w", c.App, err)
+			}
+			apps[c.App] = app
+			if rel, ok := app.(Releaser); ok {
+				s.closers = append(s.closers, rel.Release)
+			}
+		}
+		r.handler = &appHandler{app, s.gateway.metrics.app(c.App)}
+	case c.Upstream != "":
+		u := upstreams[c.Upstream]
+		if u == nil {
+			var err error
+			if u, err = newUpstream(s.config.Upstream(c.Upstream), s.gateway.metrics, s.gateway.log); err != nil {
+				return nil, fmt.Errorf("upstream %q: %w", c.Upstream, err)
+			}
+			upstreams[c.Upstream] = u
+			s.starters = append(s.starters, u.start)
+			s.closers = append(s.closers, u.close)
+		}
+		r.handler = newProxy(u)
+	case c.Static != nil:
+		files, err := newFiles(c.Static)
+		if err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, files.close)
+		r.handler = files
+	case c.Redirect != nil:
+		r.handler = &redirect{c.Redirect}
+	}
+	if len(c.Filters) > 0 {
+		if s.gateway.options.Filters == nil {
+			return nil, fmt.Errorf("this server runs no filters yet: take filter %q out", c.Filters[0].Name)
+		}
+		var err error
+		if r.handler, err = s.gateway.options.Filters(c, r.handler); err != nil {
+			return nil, fmt.Errorf("filters: %w", err)
+		}
+	}
+	return r, nil
+}
+
+// start begins what runs beside requests: health checks.
+func (s *state) start() {
+	for _, f := range s.starters {
+		f()
+	}
+}
+
+// acquire returns the state in force, which stays until done is called.
+func (g *Gateway) acquire() *state {
+	for {
+		s := g.state.Load()
+		// A state whose count has reached 0 is released and does not come back.
+		for n := s.users.Load(); n > 0; n = s.users.Load() {
+			if s.users.CompareAndSwap(n, n+1) {
+				return s
+			}
+		}
+		if g.state.Load() == s {
+			return nil // closed
+		}
+	}
+}
+
+func (s *state) done() {
+	if s.users.Add(-1) == 0 {
+		go s.release() // it may wait for a collector, which the last request shall not
+	}
+}
+
+func (s *state) isReleased() bool {
+	select {
+	case <-s.released:
+		return true
+	default:
+		return false
+	}
+}
+
+// retire says that the state is out of force.
+func (s *state) retire() { s.retired.Do(s.done) }
+
+func (s *state) release() {
+	for _, f := range s.closers {
+		f()
+	}
+	s.log.close()
+	s.tracer.close()
+	close(s.released)
+}
+
+// An appHandler passes requests to an app.
+type appHandler struct {
+	app     App
+	metrics *appMetrics
+}
+
+func (h *appHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e := exchangeOf(r.Context())
+	// r is the exchange's own copy.
+	r.RemoteAddr, r.Host = e.client, e.host
+	h.app.ServeApp(w, r, &e.account)
+	h.metrics.observe(&e.account)
+}
+
+// Scheme returns "https" or "http": what the client of a request spoke, to a
+// trusted proxy or here. It is for apps.
+func Scheme(r *http.Request) string {
+	if e := exchangeOf(r.Context()); e != nil {
+		return e.scheme()
+	}
+	return "http"
+}
