@@ -95,22 +95,23 @@ func (b *body) take(f *exportedFunction) api.Function {
 	return b.mod.ExportedFunction(f.name)
 }
 
-// excess says what a guest has too much of that no limit counts.
-func (b *body) excess() error {
+// excess says what a guest has too much of that no limit counts, and whether
+// it could have in a moment.
+func (b *body) excess() (deep bool, err error) {
 	if !b.inside.ok {
-		return nil
+		return false, nil
 	}
 	total := 0
 	for _, fn := range b.active {
 		total += b.inside.stacks(fn)
 	}
 	if total > maxStacks {
-		return errStacks
+		return true, errStacks
 	}
 	if b.inside.made(b.mod)-b.begins > maxReferences {
-		return errReferences
+		return true, errReferences
 	}
-	return nil
+	return total > deepStack, nil
 }
 
 var (

@@ -232,7 +232,7 @@ func (c *call) explain(f *exportedFunction, err error) error {
 			return in.wallError()
 		}
 	}
-	return c.starved(newTrapError(in.module.code.Name(), err))
+	return c.starved(newTrapError(in.module, err))
 }
 
 // starved tells of memory that the guest was refused before it ended so.

@@ -92,7 +92,8 @@ func (c *call) check() int64 {
 	if c.cpuLimit > 0 && cpu >= c.cpuLimit {
 		panic(in.cpuError())
 	}
-	if err := in.body.excess(); err != nil {
+	deep, err := in.body.excess()
+	if err != nil {
 		panic(err)
 	}
 	var left time.Duration
@@ -102,5 +103,10 @@ func (c *call) check() int64 {
 	if c.cpuLimit > 0 && (left == 0 || c.cpuLimit-cpu < left) {
 		left = c.cpuLimit - cpu
 	}
-	return in.body.pace.next(cpu, left)
+	count := in.body.pace.next(cpu, left)
+	if deep && in.module.exceptions {
+		in.body.pace.at = -1 // what follows says nothing of the pace
+		return deepCount
+	}
+	return count
 }

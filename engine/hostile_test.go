@@ -45,6 +45,13 @@ func TestHostile(t *testing.T) {
 	}{
 		{"recursion", one("\x10\x00", nil, nil), TrapStack, ""},
 		{"recursion within try_table", one("\x1f\x40\x01\x02\x00\x10\x00\x0b", nil, nil), TrapStack, ""},
+		{"deep, then recursion within try_table", bin(sec(1, typeVoid, "\x60\x01\x7f\x00"), sec(3, "\x00", "\x00", "\x01"), sec(7, export("f", 0, 0)), sec(10,
+			fn(none, "\x41\x80\x80\x18\x10\x02"),
+			fn(none, "\x1f\x40\x01\x02\x00\x10\x01\x0b"),
+			fn(none, "\x20\x00\x45\x04\x40\x10\x01\x05\x20\x00\x41\x01\x6b\x10\x02\x0b"))), TrapStack, ""},
+		{"quick, then recursion within try_table", bin(sec(1, typeVoid), sec(3, "\x00", "\x00"), sec(7, export("f", 0, 0)), sec(10,
+			fn("\x01\x01\x7f", "\x41\x80\x80\x80\x20\x21\x00\x03\x40\x20\x00\x41\x01\x6b\x22\x00\x0d\x00\x0b\x10\x01"),
+			fn(none, "\x1f\x40\x01\x02\x00\x10\x01\x0b"))), TrapStack, ""},
 		{"references", one("\x03\x40\xd2\x00\x1a\x0c\x00\x0b", nil, [][]byte{sec(9, "\x03\x00\x01\x00")}), TrapReferences, ""},
 		{"a loop", one("\x03\x40\x0c\x00\x0b", nil, nil), 0, wasi.LimitCPU},
 		{"tail calls", one("\x12\x00", nil, nil), 0, wasi.LimitCPU},

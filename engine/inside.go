@@ -17,6 +17,10 @@ const (
 	// maxStacks is how many bytes of call stack, with copies, a guest may
 	// have. wazero itself ends guests whose stack alone is more than 50 MB.
 	maxStacks = 256 << 20
+	// deepStack is the size from which on a guest is looked at more often,
+	// for a few copies of its stack are much; deepCount is how often.
+	deepStack = 8 << 20
+	deepCount = 1 << 11
 	// maxReferences is how many references a guest may make, of 40 bytes.
 	maxReferences = 1 << 20
 )

@@ -253,6 +253,18 @@ func TestTraps(t *testing.T) {
 	}
 }
 
+// TestTrapWithoutNames holds that functions without a name have the index
+// that they had before the module was rewritten.
+func TestTrapWithoutNames(t *testing.T) {
+	source := bin(sec(1, typeVoid), sec(2, "\x04test\x04fail\x00\x00"), sec(3, "\x00", "\x00"), sec(7, export("f", 0, 2), export("g", 0, 1)),
+		sec(10, fn(none, "\x10\x00"), fn(none, "\x10\x01\x10\x02")))
+	in := instantiate(t, compile(t, openEngine(t, defaultBacking), "nameless", source), Config{})
+	var trap *TrapError
+	if _, err := in.Call(context.Background(), "f"); !errors.As(err, &trap) || strings.Join(trap.Stack, " ") != "test.fail $1 $2" {
+		t.Errorf("%v: %q", err, trap.Stack)
+	}
+}
+
 func TestHostFails(t *testing.T) {
 	in := basic(t, Config{})
 	_, err := in.Call(context.Background(), "call_fail")

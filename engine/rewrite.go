@@ -35,7 +35,12 @@ type rewritten struct {
 	imports   []Import
 	exports   []Export
 	functions map[string]*exportedFunction
-	notFrozen string // why its instances cannot be frozen, "" if they can
+	// imported and defined are the numbers of functions before rewriting,
+	// which adds an import and, at the end, functions of its own.
+	imported, defined uint32
+	// exceptions: its code has try_table.
+	exceptions bool
+	notFrozen  string // why its instances cannot be frozen, "" if they can
 }
 
 func rewrite(name string, source []byte) (*rewritten, error) {
@@ -57,6 +62,8 @@ func rewrite(name string, source []byte) (*rewritten, error) {
 		}
 	}
 	r.notFrozen = notFrozen(m)
+	r.exceptions = m.Use().Exceptions
+	r.imported, r.defined = m.Imported(wasm.FuncKind), m.NumFuncs()-m.Imported(wasm.FuncKind)
 	r.start, _ = m.DetachStart()
 	segments, err := m.StripData()
 	if err != nil {

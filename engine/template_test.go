@@ -85,10 +85,10 @@ func TestFork(t *testing.T) {
 // one, whatever it did and however it ended.
 func TestForkIsClean(t *testing.T) {
 	endings := map[string]func(t *testing.T, in *Instance){
-		"done":  func(*testing.T, *Instance) {},
-		"trap":  func(t *testing.T, in *Instance) { fails(t, in, "die") },
-		"deep":  func(t *testing.T, in *Instance) { fails(t, in, "recurse") },
-		"exit":  func(t *testing.T, in *Instance) { fails(t, in, "leave", 1) },
+		"done": func(*testing.T, *Instance) {},
+		"trap": func(t *testing.T, in *Instance) { fails(t, in, "die") },
+		"deep": func(t *testing.T, in *Instance) { fails(t, in, "recurse") },
+		"exit": func(t *testing.T, in *Instance) { fails(t, in, "leave", 1) },
 		"limit": func(t *testing.T, in *Instance) {
 			if err := in.Renew(Limits{CPU: 5 * time.Millisecond}); err != nil {
 				t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/hako-run/hako/engine/wasm"
@@ -97,9 +98,8 @@ func (e *TrapError) Error() string {
 
 func (e *TrapError) Unwrap() error { return e.Cause }
 
-// newTrapError makes a TrapError of an error of wazero's. The module's own
-// name is not repeated for each function.
-func newTrapError(module string, err error) *TrapError {
+// newTrapError makes a TrapError of an error of wazero's.
+func newTrapError(module *compiled, err error) *TrapError {
 	e := &TrapError{Kind: TrapHost, Cause: errors.Unwrap(err)}
 	if e.Cause == nil {
 		// Not wrapped: a stack overflow, or a panic with something that is
@@ -125,15 +125,30 @@ func newTrapError(module string, err error) *TrapError {
 // signature matches the types after a function's name.
 var signature = regexp.MustCompile(`\([a-z0-9,]*\)(?: [a-z0-9]+| \([a-z0-9,]+\))?$`)
 
-func guestStack(module, trace string) []string {
+// guestStack has the functions of a stack as the module's author knows them:
+// without the module's name, with their own indices, without those that
+// rewriting added.
+func guestStack(module *compiled, trace string) []string {
+	own := module.code.Name() + "."
 	var names []string
 	for line := range strings.SplitSeq(trace, "\n\t") {
 		if line == "" || strings.HasPrefix(line, "\t") || strings.HasPrefix(line, "...") {
 			continue
 		}
-		name := strings.TrimPrefix(signature.ReplaceAllString(line, ""), module+".")
+		name := signature.ReplaceAllString(line, "")
 		if name == wasm.CheckModule+"."+wasm.CheckName && len(names) == 0 {
 			continue // the check that ended it
+		}
+		if after, ok := strings.CutPrefix(name, own); ok {
+			name = after
+			if number, ok := strings.CutPrefix(name, "$"); ok {
+				if index, err := strconv.ParseUint(number, 10, 32); err == nil && uint32(index) > module.imported {
+					if index--; uint32(index) >= module.imported+module.defined {
+						continue
+					}
+					name = fmt.Sprint("$", index)
+				}
+			}
 		}
 		names = append(names, name)
 	}
