@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strings"
 	"time"
@@ -228,11 +229,13 @@ func (d *Databases) busy(ctx context.Context, number, n int32) bool {
 // waitsForItself reports whether another connection of the guest, which does
 // nothing while this one waits, has the lock that the session was refused.
 func (d *Databases) waitsForItself(s *session) bool {
-	if s.refused == nil {
+	refused := s.refused
+	s.refused = nil // what is waited for next may be a lock of an ordinary file
+	if refused == nil {
 		return false
 	}
 	for _, f := range d.files {
-		if f != nil && f.main != nil && f.session != s && f.main.Reserved() && !f.session.Optimistic() && f.main.Database() == s.refused.Database() {
+		if f != nil && f.main != nil && f.session != s && f.main.Reserved() && !f.session.Optimistic() && f.main.Database() == refused.Database() {
 			return true
 		}
 	}
@@ -279,6 +282,16 @@ func (d *Databases) version(handle int32) int64 {
 		return -1
 	}
 	return int64(f.main.Commit().Version)
+}
+
+// text returns what the guest may read of an error: nothing of the host's file
+// names.
+func text(err error) string {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return fmt.Sprintf("input or output at the host: %v", file.Err)
+	}
+	return err.Error()
 }
 
 // timeFormat is that of hako_time in package sqlite.

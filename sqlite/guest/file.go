@@ -1,9 +1,11 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite/vfscore"
 )
 
@@ -121,7 +123,11 @@ func (d *Databases) openMain(s *session, name string, readOnly, optimistic bool)
 	m, code := s.OpenMain(ref, vfscore.OpenOptions{Create: g.Create, ReadOnly: readOnly || g.ReadOnly})
 	if code != vfscore.OK {
 		d.leave(s)
-		return 0, nil, d.fail(s.Err(), code)
+		err := s.Err()
+		if errors.Is(err, pagestore.ErrUnknownDatabase) { // without the hint, which names others
+			err = fmt.Errorf("open %s: %w: %s", g.Path, pagestore.ErrUnknownDatabase, g.ref.Database)
+		}
+		return 0, nil, d.fail(err, code)
 	}
 	s.mains++
 	return d.add(&file{file: m, main: m, session: s, grant: g}), s, vfscore.OK

@@ -313,7 +313,7 @@ var functions = []*function{
 			c.int(0)
 			return
 		}
-		c.int(copy(out, c.d.err.Error()))
+		c.int(copy(out, text(c.d.err)))
 	}},
 	// These two need no databases.
 	{"sleep", params(i32), nil, 0, func(ctx context.Context, c *call) {

@@ -1,6 +1,7 @@
 package guest_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -195,6 +196,61 @@ func TestNoTransactionChangesAFileToo(t *testing.T) {
 		t.Error("commit to both, with the file as main")
 	}
 	want(t, c.get("SELECT (SELECT sum(a) FROM t), (SELECT sum(a) FROM p)"), "7|1")
+}
+
+// As main there is an ordinary file, or nothing.
+func TestTwoAttachedDatabasesCommitAsOne(t *testing.T) {
+	w := newWorld(t)
+	w.create("shop", "blog")
+	in := w.instance("shop", "blog")
+	shop, blog := in.open(0, "shop"), in.open(1, "blog")
+	shop.exec("CREATE TABLE t(a)")
+	blog.exec("CREATE TABLE b(a)")
+	for i, main := range []string{"/files/main", ":memory:"} {
+		c := in.open(2, main)
+		c.exec("CREATE TABLE m(a)", "ATTACH 'shop' AS shop", "ATTACH 'blog' AS blog", "BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)", "INSERT INTO b VALUES (1)", "COMMIT")
+		want(t, shop.get("SELECT count(*) FROM t"), fmt.Sprint(i+1))
+		want(t, blog.get("SELECT count(*) FROM b"), fmt.Sprint(i+1))
+		if main != ":memory:" { // SQLite itself makes no promise then
+			want(t, shop.get("SELECT hako_time()"), blog.get("SELECT hako_time()"))
+		}
+		in.call(in.ctx, "close", 2)
+	}
+}
+
+func TestOrdinaryFilesLockWithinAGuest(t *testing.T) {
+	w := newWorld(t)
+	in := w.instance()
+	a, b := in.open(0, "/files/x"), in.open(1, "/files/x")
+	a.exec("CREATE TABLE t(a)", "INSERT INTO t VALUES (1)", "BEGIN IMMEDIATE", "INSERT INTO t VALUES (2)")
+	want(t, b.get("SELECT sum(a) FROM t"), "1")
+	if code := b.code("INSERT INTO t VALUES (3)"); code != 5 {
+		t.Errorf("write beside a writer: code %d", code)
+	}
+	b.exec("BEGIN", "SELECT * FROM t")
+	if code := a.code("COMMIT"); code != 5 {
+		t.Errorf("commit beside a reader: code %d", code)
+	}
+	b.exec("COMMIT")
+	if code := b.code("SELECT * FROM t"); code != 5 {
+		t.Errorf("read while a commit is pending: code %d", code)
+	}
+	a.exec("COMMIT")
+	want(t, b.get("SELECT sum(a) FROM t"), "3")
+	if _, err := in.tryOpen(2, "/files/none", 1, -1); codeOf(t, err) != 14 {
+		t.Errorf("open a file that is not there: %v", err)
+	}
+}
+
+func TestErrorsNameNothingThatWasNotGranted(t *testing.T) {
+	w := newWorld(t)
+	w.create("secrets")
+	in := w.instance("secret")
+	_, err := in.tryOpen(0, "secret", 0, -1)
+	var e *sqlError
+	if !errors.As(err, &e) || e.code != 14 || !strings.Contains(e.more, "unknown database") || strings.Contains(e.more, "secrets") {
+		t.Errorf("open: %+v", e)
+	}
 }
 
 func TestVacuumWithNewPageSize(t *testing.T) {
