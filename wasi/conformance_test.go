@@ -21,13 +21,12 @@ func TestConformance(t *testing.T) {
 		{name: "times"},
 	} {
 		t.Run(program.name, func(t *testing.T) {
-			t.Parallel()
 			m := guest(t, program.name)
 			want := native(t, program.name, t.TempDir())
 			if !strings.HasSuffix(want, "done\n") {
 				t.Fatalf("the program did not get to its end on the host:\n%s", want)
 			}
-			t.Run("host", func(t *testing.T) {
+			walks(t, func(t *testing.T) {
 				got, code := run(t, m, wasi.Config{
 					Args:   []string{program.name, "/work"},
 					Grants: dirs(t, wasi.DirGrant{Host: t.TempDir(), Guest: "/work"}),

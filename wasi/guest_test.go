@@ -168,6 +168,23 @@ func sameLines(t *testing.T, guest, host string, allowed map[string]string) {
 		if want, ok := allowed[what]; ok && g == what+": "+want {
 			continue
 		}
-		t.Errorf("line %d: guest has %q, the host %q", i+1, g, h)
+		t.Errorf("line %d: the guest has %q, want %q", i+1, g, h)
+	}
+}
+
+// walks runs a test with either way of walking directories.
+func walks(t *testing.T, test func(t *testing.T)) {
+	t.Run("openat2", test)
+	t.Run("os.Root", func(t *testing.T) {
+		wasi.UseOpenat2(false)
+		defer wasi.UseOpenat2(true)
+		test(t)
+	})
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

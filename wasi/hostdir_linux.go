@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // beneathOff makes the walk by os.Root the only one, for tests.
-var beneathOff bool
+var beneathOff atomic.Bool
 
 // probeBeneath tells whether the kernel has openat2 (5.6) and lets it be used.
 var probeBeneath = sync.OnceValue(func() bool {
@@ -24,7 +25,7 @@ var probeBeneath = sync.OnceValue(func() bool {
 	return err == nil || err == unix.ENOENT
 })
 
-func haveBeneath() bool { return !beneathOff && probeBeneath() }
+func haveBeneath() bool { return !beneathOff.Load() && probeBeneath() }
 
 // beneath opens name for use as a place, by the kernel's own walk that cannot
 // leave dir, however the tree is changed meanwhile.

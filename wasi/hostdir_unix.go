@@ -21,9 +21,14 @@ type hostDir struct {
 	fd   int          // -1 once closed
 	root *os.Root     // the same directory, for where openat2 is missing
 	top  bool         // a grant's own directory: its ".." is not told
+	tree *tree        // the grant that it belongs to
 
 	dirReader // what reading the directory needs
 }
+
+// tree is what the directories of one grant have in common. Nothing is moved
+// or linked from one to another, even if they are on one file system.
+type tree struct{ _ byte }
 
 // openHostDir opens a directory that was granted.
 func openHostDir(name string) (*hostDir, error) {
@@ -35,7 +40,7 @@ func openHostDir(name string) (*hostDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.top = true
+	d.top, d.tree = true, new(tree)
 	return d, nil
 }
 
@@ -331,7 +336,7 @@ func (d *hostDir) openDir(name string, p place) (Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &hostDir{fd: fd, top: d.top && path.Clean(name) == "."}, nil
+		return &hostDir{fd: fd, top: d.top && path.Clean(name) == ".", tree: d.tree}, nil
 	}
 	root, err := d.root.OpenRoot(name)
 	if err != nil {
@@ -341,7 +346,7 @@ func (d *hostDir) openDir(name string, p place) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	sub.top = d.top && path.Clean(name) == "."
+	sub.top, sub.tree = d.top && path.Clean(name) == ".", d.tree
 	return sub, nil
 }
 
@@ -370,7 +375,7 @@ func (d *hostDir) changeInUse(name string, onDot Errno, act func(p place) error)
 // changeTwo is change of two names at once.
 func (d *hostDir) changeTwo(name string, to Dir, newName string, onDot Errno, act func(from, into place) error) error {
 	o, ok := to.(*hostDir)
-	if !ok {
+	if !ok || o.tree != d.tree {
 		return EXDEV
 	}
 	return d.change(name, onDot, func(from place) error {

@@ -1,6 +1,7 @@
 package wasi
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,27 @@ func NewMemoryFS(size int64) *MemoryFS {
 	m.root = m.node(TypeDirectory)
 	m.root.parent = m.root
 	return m
+}
+
+// WriteFile makes a file of the content, and the directories that it is in.
+func (m *MemoryFS) WriteFile(name string, content []byte) error {
+	d := m.Root()
+	for i, c := range name {
+		if c == '/' && i > 0 {
+			if err := d.Mkdir(name[:i]); err != nil && err != EEXIST {
+				return fmt.Errorf("make directory %s in memory: %w", name[:i], err)
+			}
+		}
+	}
+	n, err := d.Open(name, OpenWrite|OpenCreate|OpenTruncate)
+	if err != nil {
+		return fmt.Errorf("write %s in memory: %w", name, err)
+	}
+	defer n.Close()
+	if _, err := n.(File).WriteAt(content, 0); err != nil {
+		return fmt.Errorf("write %s in memory: %w", name, err)
+	}
+	return nil
 }
 
 // Root returns the file system's uppermost directory.

@@ -1,5 +1,10 @@
 package wasi
 
+import (
+	"path"
+	"strings"
+)
+
 // readOnlyDir refuses every change with EROFS. What it opens is read-only too.
 type readOnlyDir struct{ Dir }
 
@@ -7,26 +12,23 @@ type readOnlyDir struct{ Dir }
 type readOnlyFile struct{ File }
 
 func (d readOnlyDir) Open(name string, flags OpenFlags) (Node, error) {
-	if flags&OpenCreate != 0 {
-		// As on a file system mounted read-only, what exists can be opened so.
+	if flags.mutates() {
+		// As on a file system mounted read-only, what exists can be opened
+		// with the wish to create it.
 		st, err := d.Lookup(name, flags&OpenNoFollow == 0)
 		switch {
-		case err == ENOENT:
-			return nil, EROFS
+		case err == ENOENT && flags&OpenCreate != 0:
+			return nil, d.missing(name)
 		case err != nil:
 			return nil, err
-		case flags&OpenExclusive != 0:
+		case flags&OpenCreate != 0 && flags&OpenExclusive != 0:
 			return nil, EEXIST
 		case st.Type == TypeDirectory:
 			return nil, EISDIR
+		case flags&(OpenWrite|OpenTruncate) != 0:
+			return nil, EROFS
 		}
 		flags &^= OpenCreate
-	}
-	if flags.mutates() {
-		if _, err := d.Lookup(name, flags&OpenNoFollow == 0); err != nil {
-			return nil, err
-		}
-		return nil, EROFS
 	}
 	n, err := d.Dir.Open(name, flags)
 	switch n := n.(type) {
@@ -36,6 +38,16 @@ func (d readOnlyDir) Open(name string, flags OpenFlags) (Node, error) {
 		return readOnlyFile{n}, err
 	}
 	return nil, err
+}
+
+// missing says why a name that is not there is not made.
+func (d readOnlyDir) missing(name string) error {
+	if parent := path.Dir(strings.TrimRight(name, "/")); parent != "." {
+		if _, err := d.Lookup(parent, true); err != nil {
+			return err
+		}
+	}
+	return EROFS
 }
 
 func (d readOnlyDir) Lookup(name string, follow bool) (Stat, error) {

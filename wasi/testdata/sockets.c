@@ -171,7 +171,7 @@ static int udpserver(void) {
 
 static int lookup(int n, char **names) {
 	for (int i = 0; i < n; i++) {
-		info_t hints = {0}, res[4] = {{0}}, *first = res;
+		info_t hints = {.type = STREAM}, res[4] = {{0}}, *first = res;
 		sa_t sa[4];
 		uint8_t data[4][26];
 		uint32_t count = 0;
