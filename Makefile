@@ -3,6 +3,7 @@
 # make test       everything that CI checks
 # make test-long  the long forms of the tests (about an hour)
 # make bench      measure against SQLite on a plain file
+# make libhakosqlite  SQLite for C guests, and examples/sqlshell
 # make deps       write dependencies.txt anew after go.mod has changed
 
 export PATH := $(PATH):/usr/local/go/bin
@@ -10,7 +11,7 @@ GO := CGO_ENABLED=0 go
 VERSION := $(shell git describe --always --dirty 2>/dev/null)
 BUILD := -buildvcs=false -ldflags '-s -w -X github.com/hako-run/hako/internal/cli.revision=$(VERSION)'
 
-.PHONY: all run test test-long bench deps clean bin/hako
+.PHONY: all run test test-long bench libhakosqlite deps clean bin/hako
 
 all: bin/hako
 
@@ -28,6 +29,10 @@ test-long:
 
 bench:
 	@scripts/bench.sh
+
+libhakosqlite:
+	@sqlite/guest/build.sh
+	@examples/sqlshell/build.sh
 
 deps: bin/hako
 	@go version -m bin/hako | awk '$$1 == "dep" { print $$2, $$3 }' > dependencies.txt
