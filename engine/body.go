@@ -26,6 +26,7 @@ type body struct {
 	// from the one before it.
 	active []api.Function
 	inside inside
+	made   references
 	begins int // references that instantiation made
 	pace   pace
 }
@@ -72,8 +73,9 @@ func newBody(c *compiled, img image, room uint64) (*body, error) {
 		}
 		b.globals = append(b.globals, global)
 	}
-	if b.inside = c.inside(mod); b.inside.ok {
-		b.begins = b.inside.made(mod)
+	b.inside = c.inside(mod)
+	if b.made = findReferences(mod); b.made != nil {
+		b.begins = len(*b.made)
 	}
 	return b, nil
 }
@@ -98,17 +100,16 @@ func (b *body) take(f *exportedFunction) api.Function {
 // excess says what a guest has too much of that no limit counts, and whether
 // it could have in a moment.
 func (b *body) excess() (deep bool, err error) {
-	if !b.inside.ok {
-		return false, nil
-	}
 	total := 0
-	for _, fn := range b.active {
-		total += b.inside.stacks(fn)
+	if b.inside.ok {
+		for _, fn := range b.active {
+			total += b.inside.stacks(fn)
+		}
 	}
 	if total > maxStacks {
 		return true, errStacks
 	}
-	if b.inside.made(b.mod)-b.begins > maxReferences {
+	if b.made != nil && len(*b.made)-b.begins > maxReferences {
 		return true, errReferences
 	}
 	return total > deepStack, nil
@@ -139,7 +140,7 @@ func (b *body) setValues(list []uint64) {
 // reset makes the body what it was before its first call. It is to be closed
 // if that fails.
 func (b *body) reset(globals []uint64) error {
-	if b.inside.ok && b.inside.made(b.mod) != b.begins {
+	if b.made != nil && len(*b.made) != b.begins {
 		return errReferences // nothing frees them but closing
 	}
 	// A function's stack keeps what was on it, and its size.

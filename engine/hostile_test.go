@@ -14,7 +14,7 @@ import (
 // TestInside holds that what package engine reads of wazero is there.
 func TestInside(t *testing.T) {
 	in := basic(t, Config{})
-	if !in.body.inside.ok {
+	if !in.body.inside.ok || in.body.made == nil {
 		t.Fatal("wazero keeps its stacks or references in another way than inside.go knows")
 	}
 	fn := in.body.take(in.module.functions["add"])

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"reflect"
+	"unsafe"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -25,82 +26,71 @@ const (
 	maxReferences = 1 << 20
 )
 
-// path is how to get at a field: indices of fields, one struct after another.
-type path []int
-
-// find follows names of fields from a value through pointers and interfaces.
-func find(v reflect.Value, names ...string) (path, bool) {
-	var p path
-	for _, name := range names {
-		for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
-			v = v.Elem()
-		}
-		if v.Kind() != reflect.Struct {
-			return nil, false
-		}
-		field, ok := v.Type().FieldByName(name)
-		if !ok || len(field.Index) != 1 {
-			return nil, false
-		}
-		p = append(p, field.Index[0])
-		v = v.Field(field.Index[0])
-	}
-	return p, true
-}
-
-func (p path) of(v reflect.Value) reflect.Value {
-	for _, i := range p {
-		for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
-			v = v.Elem()
-		}
-		v = v.Field(i)
-	}
-	return v
-}
-
-// inside knows where the fields are.
+// inside knows where in wazero's structs the fields are.
 type inside struct {
-	stack, handlers, handlerStack path
-	references                    path
-	ok                            bool
+	stack        uintptr // of a function, a []byte
+	handlers     uintptr // of a function, a slice
+	handlerSize  uintptr // of an element of it
+	handlerStack uintptr // in such an element, a []byte
+	ok           bool
 }
 
-// look finds the fields in a function and its module.
-func look(fn api.Function, mod api.Module) (in inside) {
-	f := reflect.ValueOf(fn)
-	var ok [4]bool
-	in.stack, ok[0] = find(f, "stack")
-	if in.handlers, ok[1] = find(f, "tryHandlers"); ok[1] {
-		handlers := in.handlers.of(f)
-		if handlers.Kind() != reflect.Slice || handlers.Type().Elem().Kind() != reflect.Struct {
-			return inside{}
-		}
-		in.handlerStack, ok[2] = find(reflect.New(handlers.Type().Elem()), "stack")
-	}
-	in.references, ok[3] = find(reflect.ValueOf(mod), "Engine", "localFunctionInstances")
-	if in.ok = ok == [4]bool{true, true, true, true}; !in.ok {
+// references is where a module's references are counted: the header of a
+// slice of pointers.
+type references *[]unsafe.Pointer
+
+var bytesType = reflect.TypeFor[[]byte]()
+
+// look finds the fields of functions.
+func look(fn api.Function) (in inside) {
+	t := reflect.TypeOf(fn)
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
 		return inside{}
 	}
-	in.ok = in.stack.of(f).Kind() == reflect.Slice && in.references.of(reflect.ValueOf(mod)).Kind() == reflect.Slice
-	return in
+	stack, ok1 := t.Elem().FieldByName("stack")
+	handlers, ok2 := t.Elem().FieldByName("tryHandlers")
+	if !ok1 || !ok2 || stack.Type != bytesType || handlers.Type.Kind() != reflect.Slice || handlers.Type.Elem().Kind() != reflect.Struct {
+		return inside{}
+	}
+	copied, ok := handlers.Type.Elem().FieldByName("stack")
+	if !ok || copied.Type != bytesType {
+		return inside{}
+	}
+	return inside{stack.Offset, handlers.Offset, handlers.Type.Elem().Size(), copied.Offset, true}
 }
 
 // stacks is the size of a function's call stack with its copies, about: of
 // many copies, some are measured.
 func (in *inside) stacks(fn api.Function) int {
-	f := reflect.ValueOf(fn)
-	total := in.stack.of(f).Len()
-	handlers := in.handlers.of(f)
-	n := handlers.Len()
+	f := reflect.ValueOf(fn).UnsafePointer()
+	total := len(*(*[]byte)(unsafe.Add(f, in.stack)))
+	handlers := *(*[]struct{})(unsafe.Add(f, in.handlers))
+	first := unsafe.Pointer(unsafe.SliceData(handlers))
 	const measured = 64
-	step := n/measured + 1
-	for i := n - 1; i >= 0; i -= step {
-		total += in.handlerStack.of(handlers.Index(i)).Len() * step
+	step := len(handlers)/measured + 1
+	for i := len(handlers) - 1; i >= 0; i -= step {
+		handler := unsafe.Add(first, uintptr(i)*in.handlerSize)
+		total += len(*(*[]byte)(unsafe.Add(handler, in.handlerStack))) * step
 	}
 	return total
 }
 
-// made is how many references a module's functions have made.
-func (in *inside) made(mod api.Module) int {
-	return in.references.of(reflect.ValueOf(mod)).Len()
+// findReferences finds the references of a module, or nil.
+func findReferences(mod api.Module) references {
+	m := reflect.ValueOf(mod)
+	if m.Kind() != reflect.Pointer || m.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	e := m.Elem().FieldByName("Engine")
+	if e.Kind() == reflect.Interface {
+		e = e.Elem()
+	}
+	if e.Kind() != reflect.Pointer || e.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	list := e.Elem().FieldByName("localFunctionInstances")
+	if list.Kind() != reflect.Slice || list.Type().Elem().Kind() != reflect.Pointer {
+		return nil
+	}
+	return references(unsafe.Pointer(list.UnsafeAddr()))
 }

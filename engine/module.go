@@ -201,7 +201,7 @@ func (c *compiled) inside(mod api.Module) inside {
 	c.insideOnce.Do(func() {
 		for _, f := range c.functions {
 			if fn := mod.ExportedFunction(f.name); fn != nil {
-				if c.insides = look(fn, mod); c.insides.ok {
+				if c.insides = look(fn); c.insides.ok {
 					return
 				}
 			}
