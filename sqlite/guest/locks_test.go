@@ -279,7 +279,8 @@ func TestForkedGuest(t *testing.T) {
 	original := w.instance("shop", "blog")
 	c := original.open(0, "shop")
 	original.open(1, "shop")
-	c.exec("CREATE TABLE t(a)", "ATTACH 'blog' AS blog", "CREATE TABLE blog.b(a)", "INSERT INTO t VALUES (1)", "SELECT * FROM t")
+	c.exec("CREATE TABLE t(a)", "ATTACH 'blog' AS blog", "CREATE TABLE blog.b(a)", "INSERT INTO t VALUES (1)", "SELECT * FROM t",
+		"CREATE TEMP TABLE small AS SELECT 7 AS n", "PRAGMA temp.cache_size=2", "CREATE TEMP TABLE large(a INTEGER PRIMARY KEY, b)", strings.Replace(someRows, " t(", " large(", 1))
 	var numbers []string
 	memory, _ := original.m.Memory().Read(0, original.m.Memory().Size())
 	memory = append([]byte(nil), memory...)
@@ -299,6 +300,13 @@ func TestForkedGuest(t *testing.T) {
 		want(t, f.get("SELECT sum(a) FROM t"), sum)
 		f.exec("BEGIN", "INSERT INTO t VALUES (100)", "INSERT INTO b VALUES (1)", "COMMIT", "PRAGMA busy_timeout=10")
 		want(t, c.get("SELECT hako_time() = hako_time('blog')"), "1")
+		f.exec("BEGIN IMMEDIATE", "UPDATE t SET a = a") // opens what may get the handle of the original's file
+		for _, lost := range []string{"SELECT sum(length(b)) FROM large", "UPDATE large SET b = 1"} {
+			if code := f.code(lost); code&0xff != 10 {
+				t.Errorf("%s: code %d", lost, code)
+			}
+		}
+		f.run("ROLLBACK")
 		second := &guestConn{fork, 1}
 		second.exec("INSERT INTO t VALUES (0)")
 		want(t, f.get("SELECT sum(a) - "+sum+" FROM t"), "100")

@@ -46,6 +46,7 @@ database_file *hako_database_of(sqlite3 *db, const char *schema) {
 int hako_connection_reopen(void) {
   int rc = SQLITE_OK;
   database_file *f;
+  hako_scratch_lose();
   for (f = databases; f; f = f->next) {
     if (f->conn) f->conn->databases = 0;
   }

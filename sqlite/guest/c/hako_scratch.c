@@ -11,29 +11,44 @@
 #define WINDOW_MAX 65536
 
 static const sqlite3_io_methods scratch_methods;
+static scratch_file *scratches; /* all that are open */
 
-int hako_scratch_open(scratch_file *f) {
+/* Ends an open with the code rc. */
+static int opened(scratch_file *f, int rc) {
+  if (rc) return rc;
   f->methods = &scratch_methods;
-  f->handle = -1;
+  f->next = scratches;
+  scratches = f;
   return SQLITE_OK;
 }
 
-/* The host must know that there is a journal: without one it takes no writes. */
-int hako_journal_open(database_file *of, scratch_file *f) {
-  int rc = host_journal(of->handle, &f->handle);
-  if (rc == SQLITE_OK) f->methods = &scratch_methods;
-  return rc;
+int hako_scratch_open(scratch_file *f) {
+  f->handle = -1;
+  return opened(f, SQLITE_OK);
 }
+
+/* In a fork: handles of the original are worth nothing, or worse, others'. */
+void hako_scratch_lose(void) {
+  scratch_file *f;
+  for (f = scratches; f; f = f->next) {
+    f->lost = f->handle >= 0;
+    f->handle = -1;
+  }
+}
+
+/* The host must know that there is a journal: without one it takes no writes. */
+int hako_journal_open(database_file *of, scratch_file *f) { return opened(f, host_journal(of->handle, &f->handle)); }
 
 /* The host reads super-journals. */
 int hako_super_open(const char *name, scratch_file *f) {
-  int rc = host_super(hako_connection_committing(name)->session, name, strlen(name), &f->handle);
   f->direct = 1;
-  if (rc == SQLITE_OK) f->methods = &scratch_methods;
-  return rc;
+  return opened(f, host_super(hako_connection_committing(name)->session, name, strlen(name), &f->handle));
 }
 
-static int ensure_handle(scratch_file *f) { return f->handle >= 0 ? SQLITE_OK : host_temp(&f->handle); }
+static int ensure_handle(scratch_file *f) {
+  if (f->lost) return SQLITE_IOERR;
+  return f->handle >= 0 ? SQLITE_OK : host_temp(&f->handle);
+}
 
 static int flush(scratch_file *f) {
   int rc;
@@ -95,7 +110,7 @@ static int scratch_read(sqlite3_file *file, void *buf, int n, sqlite3_int64 off)
     memcpy(buf, f->window + (off - f->start), n);
     return SQLITE_OK;
   }
-  rc = flush(f);
+  rc = f->lost ? SQLITE_IOERR_READ : flush(f);
   if (rc) return rc;
   if (f->handle < 0) {
     memset(buf, 0, n);
@@ -118,7 +133,9 @@ static int scratch_truncate(sqlite3_file *file, sqlite3_int64 size) {
 }
 
 static int scratch_close(sqlite3_file *file) {
-  scratch_file *f = (scratch_file *)file;
+  scratch_file *f = (scratch_file *)file, **p;
+  for (p = &scratches; *p != f; p = (scratch_file **)&(*p)->next) {}
+  *p = f->next;
   sqlite3_free(f->window);
   f->methods = 0;
   return f->handle >= 0 ? host_close(f->handle) : SQLITE_OK;

@@ -26,7 +26,8 @@ int hako_sqlite_error(char *buf, int n);
 ** which Hako calls in forks of templates and which does just that; a guest that
 ** defines hako_forked itself must call this function there. It makes SQLite's random numbers
 ** differ from those of the other copies and opens anew the databases that were
-** open in the original, which must have had no transaction under way. It
+** open in the original, which must have had no transaction under way. Temporary
+** tables that did not fit into SQLite's cache are lost: using them fails. It
 ** returns SQLITE_OK, or the code of what could not be opened: what reads that
 ** database fails then.
 */

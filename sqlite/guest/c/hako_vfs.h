@@ -33,11 +33,13 @@ typedef struct {
 typedef struct {
   const sqlite3_io_methods *methods;
   int handle;               /* -1 until the host must know of it */
+  int lost;                 /* the host had it, in the original of this fork */
   int direct;               /* a super-journal: the host reads it, so nothing is kept here */
   unsigned char *window;    /* what was written last, contiguous */
   int used, room;
   sqlite3_int64 start;      /* where the window begins */
   sqlite3_int64 size;       /* of the file */
+  void *next;               /* in the list of all */
 } scratch_file;
 
 /* An ordinary file, by WASI. */
@@ -63,6 +65,7 @@ database_file *hako_database_of_journal(const char *name);
 
 int hako_scratch_open(scratch_file *f);
 int hako_journal_open(database_file *of, scratch_file *f);
+void hako_scratch_lose(void);
 int hako_super_open(const char *name, scratch_file *f);
 
 int hako_plain_open(const char *name, plain_file *f, int flags, int *out);
