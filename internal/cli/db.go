@@ -2,6 +2,9 @@ package cli
 
 import "github.com/spf13/cobra"
 
+// Commands are listed in the order of a day's work.
+func init() { cobra.EnableCommandSorting = false }
+
 func (a *app) dbCommand() *cobra.Command {
 	db := &cobra.Command{
 		Use:   "db",
@@ -16,7 +19,6 @@ each commit. A SNAPSHOT is a database at one version:
   shop@before-sale            the version with that tag`,
 	}
 	group(db)
-	cobra.EnableCommandSorting = false
 	for _, c := range []*cobra.Command{
 		a.createCommand(), a.listCommand(), a.showCommand(), a.statCommand(), a.shellCommand(), a.logCommand(),
 		a.tagCommand(), a.untagCommand(), a.branchCommand(), a.renameCommand(), a.deleteCommand(), a.diffCommand(),
