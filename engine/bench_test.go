@@ -116,3 +116,15 @@ func BenchmarkCheck(b *testing.B) {
 	}
 	in.finish(c, &err)
 }
+
+// BenchmarkFreeze is what a template costs to make.
+func BenchmarkFreeze(b *testing.B) {
+	in, _ := large(b, defaultBacking, TemplateConfig{})
+	for b.Loop() {
+		tmpl, err := in.Freeze(TemplateConfig{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		tmpl.Close()
+	}
+}

@@ -50,6 +50,7 @@ func newBody(c *compiled, img image, room uint64) (*body, error) {
 		if err != nil {
 			return nil, err
 		}
+		room = min(room, region.room())
 		b.memory = &linear{region: region, room: room, limit: room, image: img.size()}
 		if err := region.load(img); err != nil {
 			b.memory.Free()
@@ -57,7 +58,7 @@ func newBody(c *compiled, img image, room uint64) (*body, error) {
 		}
 		ctx = experimental.WithMemoryAllocator(ctx, b.memory)
 	}
-	mod, err := c.engine.runtime.InstantiateModule(ctx, c.code, anonymous)
+	mod, err := c.instance(ctx)
 	if err != nil {
 		if b.memory != nil {
 			b.memory.Free()
@@ -78,6 +79,17 @@ func newBody(c *compiled, img image, room uint64) (*body, error) {
 		b.begins = len(*b.made)
 	}
 	return b, nil
+}
+
+// instance makes an instance of wazero's; a panic of its, for a module that it
+// should have refused or a resolver of imports that is wrong, is an error.
+func (c *compiled) instance(ctx context.Context) (mod api.Module, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("wazero failed: %v", r)
+		}
+	}()
+	return c.engine.runtime.InstantiateModule(ctx, c.code, anonymous)
 }
 
 // limitMemory sets the memory limit to max bytes, 0 for all there is room for.

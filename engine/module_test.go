@@ -10,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
 	"github.com/hako-run/hako/engine/wasm"
 	"github.com/hako-run/hako/wasi"
 )
@@ -215,6 +219,61 @@ func TestRefused(t *testing.T) {
 	}
 	if len(e.modules) != 0 {
 		t.Errorf("%d refused modules are kept", len(e.modules))
+	}
+}
+
+// TestImportsByType runs a module whose host function depends on the type that
+// it is imported with.
+func TestImportsByType(t *testing.T) {
+	modules := map[string]api.Module{}
+	host := func(name string, params []api.ValueType) func(context.Context, wazero.Runtime) error {
+		return func(ctx context.Context, rt wazero.Runtime) error {
+			code, err := rt.NewHostModuleBuilder(name).NewFunctionBuilder().
+				WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, s []uint64) { s[0] = uint64(len(params)) }),
+					params, []api.ValueType{api.ValueTypeI32}).Export("f").Compile(ctx)
+			if err != nil {
+				return err
+			}
+			// Not what rt.Module returns: wazero's resolver takes no wrapper.
+			modules[name], err = rt.InstantiateModule(ctx, code, wazero.NewModuleConfig())
+			return err
+		}
+	}
+	i32 := api.ValueTypeI32
+	e, err := New(Options{
+		Hosts: []func(context.Context, wazero.Runtime) error{host("dual", []api.ValueType{i32}), host("dual, two", []api.ValueType{i32, i32})},
+		Imports: func(ctx context.Context, _ wazero.Runtime, m wazero.CompiledModule) context.Context {
+			if len(m.ImportedFunctions()[0].ParamTypes()) != 2 {
+				return ctx
+			}
+			return experimental.WithImportResolver(ctx, func(name string) api.Module {
+				if name == "dual" {
+					return modules["dual, two"]
+				}
+				return nil
+			})
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for params, code := range map[string]string{"\x60\x01\x7f\x01\x7f": "\x41\x00\x10\x00", "\x60\x02\x7f\x7f\x01\x7f": "\x41\x00\x41\x00\x10\x00"} {
+		source := bin(sec(1, params, typeInt), sec(2, "\x04dual\x01f\x00\x00"), sec(3, "\x01"), sec(7, export("f", 0, 1)), sec(10, fn(none, code)))
+		m, err := e.Compile(context.Background(), "dual", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := instantiate(t, m, Config{})
+		if got := call1(t, in, "f"); byte(got) != params[1] {
+			t.Errorf("the function of %d parameters is that of %d", params[1], got)
+		}
+		in.Close()
+		m.Close()
+	}
+	bad := bin(sec(1, typeVoid), sec(2, "\x04dual\x01f\x00\x00"))
+	if _, err := e.Compile(context.Background(), "bad", bad); !errors.Is(err, ErrModule) || !strings.Contains(err.Error(), "where it is") {
+		t.Errorf("%v", err)
 	}
 }
 

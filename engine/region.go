@@ -24,6 +24,8 @@ type region interface {
 	// reset forgets everything written since load and makes the size that of
 	// the image again. The region is to be freed if it fails.
 	reset() error
+	// room is how many bytes were reserved.
+	room() uint64
 	free()
 }
 

@@ -53,7 +53,8 @@ func (r *heapRegion) reset() error {
 	return nil
 }
 
-func (r *heapRegion) free() { r.buf = nil }
+func (r *heapRegion) room() uint64 { return r.max }
+func (r *heapRegion) free()        { r.buf = nil }
 
 func (i *heapImage) size() uint64   { return i.length }
 func (i *heapImage) stored() uint64 { return uint64(len(i.data)) }

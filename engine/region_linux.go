@@ -151,6 +151,8 @@ func (r *mappedRegion) copyBack() bool {
 	return true
 }
 
+func (r *mappedRegion) room() uint64 { return r.reserved }
+
 func (r *mappedRegion) free() {
 	if r.reserved > 0 {
 		_ = unix.MunmapPtr(r.base, uintptr(r.reserved)) // fails only for addresses that are not ours
