@@ -45,8 +45,27 @@ func (s *Store) readBlob(h v1.Hash, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return readVerified(f, h, limit)
+	b, err := readVerified(f, h, limit)
+	f.Close()
+	if errors.Is(err, ErrDamaged) {
+		s.discardDamaged(h)
+	}
+	return b, err
+}
+
+// discardDamaged removes a blob whose bytes are not those of its digest, so
+// that pulling, loading or building its image again brings it back.
+func (s *Store) discardDamaged(h v1.Hash) {
+	f, err := os.Open(s.blobPath(h))
+	if err != nil {
+		return
+	}
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	f.Close()
+	if err == nil && sha256Hash(sum) != h {
+		os.Remove(s.blobPath(h)) // if it stays, it is found again
+	}
 }
 
 // readVerified reads what must have the digest.
@@ -142,6 +161,9 @@ func (s *Store) putBlob(ctx context.Context, d v1.Descriptor, open opener, progr
 		return diskError(err)
 	}
 	if err := s.syncFile(f); err != nil {
+		return diskError(fmt.Errorf("write %s: %w", d.Digest, err))
+	}
+	if err := f.Close(); err != nil {
 		return diskError(fmt.Errorf("write %s: %w", d.Digest, err))
 	}
 	if err := s.rename(partial, s.blobPath(d.Digest)); err != nil {

@@ -18,9 +18,9 @@ import (
 type Config struct {
 	Entrypoint   []string          `json:"entrypoint,omitempty"`
 	Cmd          []string          `json:"cmd,omitempty"`
-	Env          []string          `json:"env,omitempty"` // NAME=value
-	WorkingDir   string            `json:"workdir,omitempty"`
-	ExposedPorts []string          `json:"expose,omitempty"` // sorted, such as 8080/tcp
+	Env          []string          `json:"env,omitempty"`     // NAME=value
+	WorkingDir   string            `json:"workdir,omitempty"` // absolute and clean, or ""
+	ExposedPorts []string          `json:"expose,omitempty"`  // sorted, such as 8080/tcp
 	Labels       map[string]string `json:"labels,omitempty"`
 }
 
@@ -103,12 +103,17 @@ func (s *Store) describe(e entry) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, word := range slices.Concat(file.Config.Entrypoint, file.Config.Cmd) {
+		if strings.ContainsRune(word, 0) {
+			return nil, errorOf(ErrDamaged, "its command %q has a zero byte", word)
+		}
+	}
 	img := &Image{
 		Digest: e.desc.Digest.String(), Created: file.Created.Time, Size: size(int64(len(b)), m), Artifact: isArtifact(m),
 		Platform: platformText(v1.Platform{OS: file.OS, Architecture: file.Architecture}), Annotations: m.Annotations,
 		Config: Config{
-			Entrypoint: file.Config.Entrypoint, Cmd: file.Config.Cmd, Env: file.Config.Env,
-			WorkingDir: file.Config.WorkingDir, Labels: file.Config.Labels,
+			Entrypoint: file.Config.Entrypoint, Cmd: file.Config.Cmd, Env: validEnv(file.Config.Env),
+			WorkingDir: workingDir(file.Config.WorkingDir), Labels: file.Config.Labels,
 		},
 		store: s, hash: e.desc.Digest, manifest: m, file: file,
 	}
@@ -120,6 +125,21 @@ func (s *Store) describe(e entry) (*Image, error) {
 	}
 	slices.Sort(img.Config.ExposedPorts)
 	return img, nil
+}
+
+// validEnv leaves out what cannot be a variable.
+func validEnv(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		return strings.IndexByte(kv, '=') <= 0 || strings.ContainsRune(kv, 0)
+	})
+}
+
+// workingDir makes a folder absolute, "" if the image gives none.
+func workingDir(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	return path.Join("/", dir)
 }
 
 // Command returns the arguments that the module gets, argv[0] first: the

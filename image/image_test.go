@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 const smallHakofile = `module = "app.wasm"
@@ -79,5 +81,30 @@ func TestOpenUnknown(t *testing.T) {
 	}
 	if _, err := s.Open(t.Context(), "Shop"); !errors.Is(err, ErrReference) || !strings.Contains(err.Error(), `"shop"`) {
 		t.Errorf("upper case: %v", err)
+	}
+}
+
+func TestConfigOfStrangers(t *testing.T) {
+	s := newStore(t)
+	if err := s.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	add := func(c v1.Config) (*Image, error) {
+		d, err := s.writeImage(t.Context(), &v1.ConfigFile{OS: "wasi", Architecture: "wasm", Config: c}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := entry{desc: d}
+		return s.describe(e)
+	}
+	img, err := add(v1.Config{Env: []string{"A=1", "=x", "B", "", "C=\x00", "D==", "E="}, WorkingDir: "../../srv/.."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(img.Config.Env, []string{"A=1", "D==", "E="}) || img.Config.WorkingDir != "/" {
+		t.Errorf("%+v", img.Config)
+	}
+	if _, err := add(v1.Config{Cmd: []string{"a\x00b"}}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a zero byte: %v", err)
 	}
 }

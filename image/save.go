@@ -119,6 +119,7 @@ func (s *Store) copyBlob(ctx context.Context, w io.Writer, h v1.Hash, size int64
 		return err
 	}
 	if n != size || hex.EncodeToString(sum.Sum(nil)) != h.Hex {
+		s.discardDamaged(h)
 		return errorOf(ErrDamaged, "the blob %s in the image store is damaged: pull or load its image again", h)
 	}
 	return nil

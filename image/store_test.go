@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,6 +189,72 @@ func TestPruneWhileAdding(t *testing.T) {
 	r, err = s.Prune(t.Context())
 	if err != nil || r.Deferred || len(blobsOf(t, s, "blobs/sha256")) != 0 {
 		t.Errorf("pruned %+v, %v", r, err)
+	}
+}
+
+// What is being unpacked is not taken for something that was left.
+func TestPruneWhileUnpacking(t *testing.T) {
+	s := newStore(t)
+	build(t, s, smallContext(t), "shop:1")
+	img, err := s.Open(t.Context(), "shop:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	pruned := 0
+	s.fault = func(operation, string) error {
+		r, err := OpenStore(s.dir, Options{}).Prune(context.Background())
+		if err != nil || !r.Deferred {
+			t.Errorf("pruned %+v, %v", r, err)
+		}
+		pruned++
+		return nil
+	}
+	root, err := img.Root(t.Context())
+	if err != nil || pruned < 3 {
+		t.Fatalf("pruned %d times: %v", pruned, err)
+	}
+	if got := listFiles(t, root); !strings.Contains(got, "srv/index.html=hello") {
+		t.Errorf("root\n%s", got)
+	}
+}
+
+// A blob that changed on the disk is fetched again by the next pull.
+func TestPullRepairs(t *testing.T) {
+	host := newRegistry(t)
+	s := newStore(t)
+	ref := host + "/shop:1"
+	build(t, s, smallContext(t), ref)
+	if _, err := s.Push(t.Context(), ref, PushOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Open(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	for name, use := range map[string]func() error{
+		"unpack": func() error { _, err := img.Root(t.Context()); return err },
+		"save":   func() error { return s.Save(t.Context(), []string{ref}, io.Discard, nil) },
+	} {
+		blob := s.blobPath(img.manifest.Layers[0].Digest)
+		b, err := os.ReadFile(blob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)/2] ^= 1
+		if err := os.WriteFile(blob, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := use(); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := s.Pull(t.Context(), ref, PullOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := use(); err != nil {
+			t.Errorf("%s after pulling again: %v", name, err)
+		}
 	}
 }
 

@@ -24,6 +24,11 @@ func (s *Store) unpack(ctx context.Context, img *Image, progress func(done, tota
 	if ok, err := s.exists("unpacked", img.hash.Hex); ok || err != nil {
 		return dir, err
 	}
+	added, err := s.adding(ctx) // or what is half there would be removed
+	if err != nil {
+		return "", err
+	}
+	defer added()
 	unlock, err := s.lock(ctx, true, "unpacked", img.hash.Hex+".lock")
 	if err != nil {
 		return "", err
@@ -81,9 +86,18 @@ func (s *Store) unpackInto(ctx context.Context, dir string, img *Image, progress
 	return nil
 }
 
-// openLayer passes a layer's uncompressed bytes to f, of at most *limit bytes,
-// which it counts down, and checks them against diff.
+// openLayer is readLayer, and discards a blob that is damaged.
 func (s *Store) openLayer(ctx context.Context, d v1.Descriptor, diff v1.Hash, limit *int64, f func(r io.Reader) error) error {
+	err := s.readLayer(ctx, d, diff, limit, f)
+	if errors.Is(err, ErrDamaged) {
+		s.discardDamaged(d.Digest)
+	}
+	return err
+}
+
+// readLayer passes a layer's uncompressed bytes to f, of at most *limit bytes,
+// which it counts down, and checks them against diff.
+func (s *Store) readLayer(ctx context.Context, d v1.Descriptor, diff v1.Hash, limit *int64, f func(r io.Reader) error) error {
 	blob, err := os.Open(s.blobPath(d.Digest))
 	if err != nil {
 		return errorOf(ErrDamaged, "the image store lacks it (%v): pull or load the image again", err)

@@ -50,11 +50,7 @@ its files is $SOURCE_DATE_EPOCH, else 1970.`,
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			o.Pull = func(ctx context.Context, ref string) error {
-				_, err := a.pullImage(ctx, s, ref, insecure)
-				return err
-			}
-			return a.build(ctx, s, o, output)
+			return a.build(ctx, s, o, output, insecure)
 		}),
 		ValidArgsFunction: a.complete(nil),
 	}
@@ -71,9 +67,13 @@ its files is $SOURCE_DATE_EPOCH, else 1970.`,
 	return cmd
 }
 
-func (a *app) build(ctx context.Context, s *image.Store, o image.BuildOptions, output string) error {
+func (a *app) build(ctx context.Context, s *image.Store, o image.BuildOptions, output string, insecure bool) error {
 	p := a.progress("build", "", true)
 	o.Step = func(text string) { p.begins(text) }
+	o.Pull = func(ctx context.Context, ref string) error {
+		_, err := s.Pull(ctx, ref, image.PullOptions{RegistryOptions: image.RegistryOptions{Insecure: insecure}, Progress: p.update})
+		return err
+	}
 	b, err := s.Build(ctx, o)
 	p.end()
 	if err != nil {
