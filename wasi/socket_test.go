@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tetratelabs/wazero"
+
 	"github.com/hako-run/hako/wasi"
 )
 
@@ -159,13 +161,18 @@ func published(t testing.TB, preopened bool) (*wasi.Grants, netip.AddrPort, neti
 	return g, tcp, udp
 }
 
-// serve runs a guest in the background until it says that it is ready.
+// serve runs a program of testdata in the background until it says that it is
+// ready; rest returns all that it has written when it has ended.
 func serve(t testing.TB, program string, c wasi.Config) (rest func() string) {
+	t.Helper()
+	return serveModule(t, guest(t, program), c)
+}
+
+func serveModule(t testing.TB, m wazero.CompiledModule, c wasi.Config) (rest func() string) {
 	t.Helper()
 	r, w := io.Pipe()
 	c.Stdout = w
 	s := newSystem(t, c)
-	m := guest(t, program)
 	done := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
