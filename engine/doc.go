@@ -10,7 +10,11 @@
 // instance, from which fresh ones are forked that share its memory until they
 // write to it.
 //
-//	e, err := engine.New(engine.Options{CacheDir: dir, Hosts: []func(context.Context, wazero.Runtime) error{wasi.Instantiate}})
+//	e, err := engine.New(engine.Options{
+//		CacheDir: dir,
+//		Hosts:    []func(context.Context, wazero.Runtime) error{wasi.Instantiate},
+//		Imports:  wasi.WithImports,
+//	})
 //	m, err := e.Compile(ctx, "app.wasm", source)
 //	in, err := m.Instantiate(ctx, engine.Config{
 //		Limits: engine.Limits{Memory: 64 << 20, CPU: 2 * time.Second},
@@ -54,6 +58,8 @@
 //
 // Names of exports that begin with "hako:" are reserved, as is the import
 // hako.check. A guest's call stack lies outside of its memory and its limit:
-// it takes up to 170 MB for a moment before a guest that recurses without an
-// end is stopped. The compiler cannot be interrupted.
+// it takes up to 150 MB for a moment before a guest that recurses without an
+// end is stopped. The compiler cannot be interrupted. What a host function
+// gets from wazero, the module, its memory and slices of it, must not be used
+// after the call: it may belong to another guest by then.
 package engine

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ type footprint struct {
 
 func takeFootprint(t *testing.T) footprint {
 	t.Helper()
-	runtime.GC()
+	debug.FreeOSMemory()
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		t.Fatal(err)
