@@ -18,12 +18,11 @@ import (
 // time.
 var errRouteTimeout = errors.New("the response did not begin in time")
 
-// progressStep is how much is written at most under one write deadline, and
-// deadlineStep how old a deadline gets before it is moved.
-const (
-	progressStep = 256 << 10
-	deadlineStep = time.Second
-)
+// progressStep is how much is written at most under one write deadline.
+const progressStep = 256 << 10
+
+// drainWithin is how long net/http may read what a handler has left of a body.
+const drainWithin = 5 * time.Second
 
 // deadliner is what the connections of net/http and quic-go offer.
 type deadliner interface {
@@ -58,7 +57,6 @@ type exchange struct {
 	err      error // why the gateway answered with an error
 	aborted  bool
 	hijacked bool
-	readErr  error // of the request's body
 	body     *body
 
 	encoder     encoder // nil if the response is not compressed
@@ -161,7 +159,8 @@ func (e *exchange) progress() {
 		return
 	}
 	now := time.Now()
-	if until := now.Add(e.writeWithin); until.Sub(e.writeUntil) > deadlineStep {
+	// Moving it costs something, so it is done when a tenth of it is over.
+	if until := now.Add(e.writeWithin); until.Sub(e.writeUntil) > e.writeWithin/10 {
 		e.writeUntil = until
 		_ = e.deadline.SetWriteDeadline(until)
 	}
@@ -283,8 +282,11 @@ func (e *exchange) finish() {
 	}
 	// What is left of a body is read by net/http before the next request; a
 	// client that does not send it shall not hold the connection.
-	if e.body != nil && !e.body.finished() {
-		_ = e.deadline.SetReadDeadline(time.Now().Add(5 * time.Second))
+	switch {
+	case e.body.failure() != nil, e.body.bytes() == 0 && e.request.Header["Expect"] != nil:
+		_ = e.deadline.SetReadDeadline(time.Now())
+	case e.body != nil && !e.body.finished():
+		_ = e.deadline.SetReadDeadline(time.Now().Add(drainWithin))
 	}
 }
 
@@ -295,13 +297,17 @@ type body struct {
 	e      *exchange
 	within time.Duration
 
-	mu   sync.Mutex
-	read int64
-	err  error
+	mu      sync.Mutex
+	reading bool
+	read    int64
+	err     error
 }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	b.reading = true
+	b.mu.Unlock()
 	if b.e.deadline != nil {
 		_ = b.e.deadline.SetReadDeadline(time.Now().Add(b.within))
 	}
@@ -312,6 +318,7 @@ func (b *body) Read(p []byte) (int, error) {
 		_ = b.e.deadline.SetReadDeadline(time.Time{})
 	}
 	b.mu.Lock()
+	b.reading = false
 	b.read += int64(n)
 	if err != nil && b.err == nil {
 		b.err = err
@@ -324,6 +331,23 @@ func (b *body) finished() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err == io.EOF
+}
+
+// settle waits for a read that is about to end. net/http ends the request's
+// context when a read fails, a moment before that read returns.
+func (b *body) settle() {
+	if b == nil {
+		return
+	}
+	for range 100 {
+		b.mu.Lock()
+		reading := b.reading
+		b.mu.Unlock()
+		if !reading {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // failure returns what went wrong with the client's body, or nil.

@@ -112,14 +112,19 @@ func (s *server) serve(e *exchange, r *http.Request) {
 	r.URL.Scheme, r.URL.Host = "", ""
 
 	if r.Body != nil && r.Body != http.NoBody {
+		e.body = &body{ReadCloser: http.MaxBytesReader(e.w, r.Body, rt.maxBody), e: e, within: c.Timeouts.Body.D()}
+		r.Body = e.body
+		if r.ProtoMajor == 1 && (rt.config.App != "" || rt.config.Upstream != "") {
+			// The answer may begin while the client still sends.
+			_ = http.NewResponseController(e.w).EnableFullDuplex()
+		}
 		if r.ContentLength > rt.maxBody {
-			w := e.w.Header()
-			w.Set("Connection", "close")
+			if r.ProtoMajor == 1 {
+				e.w.Header().Set("Connection", "close")
+			}
 			e.fail(http.StatusRequestEntityTooLarge, fmt.Errorf("the body has %d bytes, at most %d are taken", r.ContentLength, rt.maxBody))
 			return
 		}
-		e.body = &body{ReadCloser: http.MaxBytesReader(e.w, r.Body, rt.maxBody), e: e, within: c.Timeouts.Body.D()}
-		r.Body = e.body
 	}
 	if rt.cors != nil && rt.cors.preflight(e, r) {
 		return
@@ -153,7 +158,12 @@ func (s *server) serve(e *exchange, r *http.Request) {
 // unanswered ends a request whose handler wrote nothing, which is an empty 200
 // unless its time was up.
 func (e *exchange) unanswered(r *http.Request) {
-	switch {
+	if r.Context().Err() != nil {
+		e.body.settle()
+	}
+	switch bad := e.body.failure(); {
+	case bad != nil:
+		e.failBody(bad)
 	case r.Context().Err() == nil:
 		e.WriteHeader(http.StatusOK)
 	case isClientGone(r):
@@ -161,6 +171,14 @@ func (e *exchange) unanswered(r *http.Request) {
 	default:
 		e.fail(http.StatusGatewayTimeout, errRouteTimeout)
 	}
+}
+
+// failBody answers where the client's body could not be read.
+func (e *exchange) failBody(bad error) {
+	if e.request.ProtoMajor == 1 {
+		e.w.Header().Set("Connection", "close")
+	}
+	e.fail(bodyStatus(bad), fmt.Errorf("read the request's body: %w", bad))
 }
 
 // setPath puts the cleaned path into a request's URL.

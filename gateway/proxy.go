@@ -53,10 +53,6 @@ func (copyBuffers) Put(b []byte) {
 // ServeHTTP implements http.Handler.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := exchangeOf(r.Context())
-	if e.body != nil && r.ProtoMajor == 1 {
-		// The upstream may answer while the client still sends.
-		_ = http.NewResponseController(e.w).EnableFullDuplex()
-	}
 	e.upstream = p.upstream.name
 	p.reverse.ServeHTTP(w, r)
 }
@@ -67,6 +63,7 @@ func (p *proxy) rewrite(r *httputil.ProxyRequest) {
 	e := exchangeOf(r.In.Context())
 	out := r.Out
 	out.Host = e.host
+	out.Trailer = r.In.Trailer // filled when the body has been read
 	h := out.Header
 	// What is left of it in the original came from a trusted proxy.
 	if before := r.In.Header["X-Forwarded-For"]; len(before) > 0 {
@@ -260,14 +257,16 @@ func retriable(r *http.Request, guard *bodyGuard, err error) bool {
 // failed answers where no response could be had.
 func (p *proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
 	e := exchangeOf(r.Context())
+	if r.Context().Err() != nil {
+		e.body.settle()
+	}
 	bad := e.body.failure()
 	timeout, isTimeout := errors.AsType[net.Error](err)
 	switch {
 	case errors.Is(context.Cause(r.Context()), errRouteTimeout):
 		e.fail(http.StatusGatewayTimeout, errRouteTimeout)
-	case bad != nil && !isClientGone(r):
-		e.w.Header().Set("Connection", "close")
-		e.fail(bodyStatus(bad), fmt.Errorf("read the request's body: %w", bad))
+	case bad != nil:
+		e.failBody(bad)
 	case isClientGone(r):
 		e.status, e.err = statusClientGone, err
 		panic(http.ErrAbortHandler)
