@@ -230,7 +230,9 @@ func TestDeleteRaces(t *testing.T) {
 		found, err := d.Verify(ctx, nil)
 		return errors.Join(append(found, err)...)
 	})
-	time.Sleep(700 * time.Millisecond)
+	for n := 0; n < 70 || n < 2000 && highest.Load() < 10 && !stop.Load(); n++ {
+		time.Sleep(10 * time.Millisecond)
+	}
 	stop.Store(true)
 	wg.Wait()
 	names, err := s.Names()

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -321,10 +322,13 @@ func TestCrashWhileOpening(t *testing.T) {
 	var points int
 	var open func(disk *vfs.MemFS, depth int)
 	open = func(disk *vfs.MemFS, depth int) {
+		var mu sync.Mutex // compactions run beside it
 		var clones []*vfs.MemFS
 		n := 0
 		watch := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				mu.Lock()
+				defer mu.Unlock()
 				if n++; depth == 0 || depth == 1 && n%7 == 0 {
 					clones = append(clones, crash(disk, n%2 == 0))
 				}

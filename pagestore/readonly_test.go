@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -31,11 +32,12 @@ func TestOpenOnFullDisk(t *testing.T) {
 	closeStore(t, s)
 	readable, opened := 0, false
 	for left := 0; !opened; left++ {
-		disk, n := crash(killed, false), 0
+		var n atomic.Int64
+		disk := crash(killed, false)
 		full := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 			switch op.Kind {
 			case errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpReuseForWrite, errorfs.OpFilePreallocate, errorfs.OpMkdirAll, errorfs.OpLink, errorfs.OpRename:
-				if n++; n > left {
+				if n.Add(1) > int64(left) {
 					return &fs.PathError{Op: "write", Path: op.Path, Err: syscall.ENOSPC}
 				}
 			}
