@@ -59,7 +59,6 @@ type funcWork struct {
 	calls       [2]int // its part of graph.calls, those outside of loops first
 	unlooped    int    // number of those outside of loops
 	mids        [2]int // its part of graph.mids
-	callsAny    bool   // calls anything outside of loops
 	anyCall     bool   // calls anything
 	external    bool   // can be called by the host or indirectly
 	check       bool   // counts when entered
@@ -220,8 +219,6 @@ func (g *graph) readBody(f *funcWork, code []byte, stack []frame) []frame {
 			f.bulk = f.bulk || countsSize(o)
 			if top.loop >= 0 {
 				g.loops[top.loop].calls = true
-			} else {
-				f.callsAny = f.callsAny || !countsSize(o)
 			}
 		}
 		top.work += add
@@ -259,14 +256,11 @@ func (g *graph) sortCalls(f *funcWork) {
 // A function must count if it can be part of a recursion in which no loop is
 // entered. In the graph of direct calls outside of loops, each cycle has an
 // edge that leads back to a function on the path of a depth-first search: its
-// target counts. A cycle through an indirect call or through the host contains
-// a function that is external and makes a call outside of loops: each of these
-// counts.
+// target counts. A cycle through an indirect call, or through the host, goes
+// through an external function from which that call is reached. Its weight is
+// more than external functions may have that do not count (maxIndirect), so
+// one of the functions on the way to it counts.
 func (g *graph) resolve() {
-	for i := range g.funcs {
-		f := &g.funcs[i]
-		f.check = f.external && f.callsAny
-	}
 	const (
 		unseen = iota
 		open

@@ -56,21 +56,21 @@ func wanted(name string) bool {
 	return *only == "" || slices.Contains(strings.Split(*only, ","), name)
 }
 
-// pacer is a host that aims at a check every 200 us.
+// pacer is a host that aims at a check every 200 us of processor time.
 type pacer struct {
-	last   time.Time
+	last   time.Duration
 	count  int32
 	checks int
 	worst  time.Duration
 }
 
 func (p *pacer) check() int32 {
-	now := time.Now()
+	now := threadTime()
 	p.checks++
 	if p.count == 0 {
 		p.count = 1 << 14
 	} else {
-		d := now.Sub(p.last)
+		d := now - p.last
 		p.worst = max(p.worst, d)
 		n := float64(p.count) * float64(200*time.Microsecond) / float64(max(d, time.Microsecond))
 		n = min(max(n, float64(p.count)/4), float64(p.count)*4)
@@ -86,7 +86,6 @@ type variant struct {
 	run   func(arg string) (string, time.Duration)
 	pacer *pacer
 	stats wasm.InterruptStats
-	size  int // of the machine code, as far as it can be told
 }
 
 // compile prepares a kernel: with a form of counting, with wazero's own

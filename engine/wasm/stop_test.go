@@ -178,32 +178,55 @@ func TestRecursion(t *testing.T) {
 }
 
 // TestSteps: however much work a check allows, not more iterations than that
-// are done until the next one.
+// are done until the next one. Each iteration here is 5 units at least.
 func TestSteps(t *testing.T) {
 	// global 0 counts iterations: loop { g = g + 1 }
 	iterate := cat(0x23, 0, 0x41, 1, 0x6a, 0x24, 0)
 	global := []byte{1, 0x7f, 1, 0x41, 0, 0x0b}
-	for name, s := range map[string]spec{
+	guests := map[string]spec{
 		"loop":      {globals: global, funcs: []function{{code: cat(0x03, 0x40, iterate, 0x0c, 0, 0x0b)}}},
 		"call":      {globals: global, funcs: []function{{code: cat(0x03, 0x40, 0x10, 1, 0x0c, 0, 0x0b)}, {code: iterate}}},
 		"tail call": {globals: global, funcs: []function{{code: cat(iterate, 0x12, 0)}}},
 		"indirect": {globals: global, table: true, funcs: []function{
 			{code: cat(0x03, 0x40, i32c(1), 0x11, tNone, 0, 0x0c, 0, 0x0b)}, {code: iterate},
 		}},
+	}
+	// Calls of a function with a loop that counts in a local, and is left
+	// after 100 iterations in each of these ways.
+	again := cat(iterate, 0x20, 0, i32c(1), 0x6a, 0x22, 0, i32c(100))
+	for name, body := range map[string][]byte{
+		"left at its end":         cat(0x03, 0x40, again, 0x48, 0x0d, 0, 0x0b),
+		"left by a branch":        cat(0x02, 0x40, 0x03, 0x40, again, 0x4e, 0x04, 0x40, 0x0c, 2, 0x0b, 0x0c, 0, 0x0b, 0x0b),
+		"left by a condition":     cat(0x02, 0x40, 0x03, 0x40, again, 0x4e, 0x0d, 1, 0x0c, 0, 0x0b, 0x0b),
+		"left by a table":         cat(0x02, 0x40, 0x03, 0x40, again, 0x4e, 0x0e, 1, 0, 1, 0x0b, 0x0b),
+		"left by a return":        cat(0x03, 0x40, again, 0x4e, 0x04, 0x40, 0x0f, 0x0b, 0x0c, 0, 0x0b),
+		"left by an exception":    cat(0x03, 0x40, again, 0x4e, 0x04, 0x40, 0x08, 0, 0x0b, 0x0c, 0, 0x0b),
+		"around another":          cat(0x03, 0x40, 0x03, 0x40, again, 0x1a, i32c(5), 0x6f, 0x0d, 0, 0x0b, 0x20, 0, i32c(100), 0x48, 0x0d, 0, 0x0b),
+		"around another one left": cat(0x02, 0x40, 0x03, 0x40, 0x03, 0x40, again, 0x4e, 0x0d, 2, 0x0c, 0, 0x0b, 0x0b, 0x0b),
 	} {
+		try := cat(0x02, 0x40, 0x1f, 0x40, 1, 0, 0, 0, 0x10, 1, 0x0b, 0x0b)
+		if name == "left at its end" {
+			nested := cat(0x03, 0x40, 0x03, 0x40, 0x10, 1, i32c(0), 0x0d, 0, 0x0b, i32c(0), 0x0d, 0, 0x0b)
+			guests["called in a loop in a loop"] = spec{globals: global, funcs: []function{
+				{code: cat(0x03, 0x40, 0x10, 2, 0x0c, 0, 0x0b)}, {locals: 1, code: body}, {code: nested},
+			}}
+		}
+		guests[name] = spec{globals: global, tags: true, funcs: []function{{code: cat(0x03, 0x40, try, 0x0c, 0, 0x0b)}, {locals: 1, code: body}}}
+	}
+	for name, s := range guests {
 		s.funcs[0].export = "run"
 		s.exports = [][]byte{cat(str("steps"), 3, 0)}
-		for _, count := range []int32{1, 100, 10_000} {
+		for _, count := range []int32{1, 100, 10_000, 1 << 20} {
 			t.Run(fmt.Sprint(name, count), func(t *testing.T) {
 				steps := func() uint64 { return 0 }
 				checks, last := 0, uint64(0)
 				ctx, r, c := interrupted(t, s.build(), func() int32 {
-					if now := steps(); now-last > uint64(count) {
+					if now := steps(); now-last > uint64(count)/5+1 {
 						t.Errorf("%d iterations, %d units of work", now-last, count)
 					} else {
 						last = now
 					}
-					if checks++; checks > 200 {
+					if checks++; checks > 30 {
 						panic(errStop)
 					}
 					return count
