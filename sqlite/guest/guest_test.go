@@ -56,8 +56,17 @@ type world struct {
 	fs     wazero.FSConfig
 }
 
-// shared is what all tests compile once.
-var shared = sync.OnceValues(func() (wazero.CompilationCache, error) { return wazero.NewCompilationCache(), nil })
+// compiled keeps what wazero makes of modules beside them, because the race
+// detector makes that slow.
+var compiled = sync.OnceValues(func() (wazero.CompilationCache, error) {
+	dir := filepath.Join(os.TempDir(), "hako-guest-tests")
+	if home := os.Getenv("HAKO_CACHE"); home != "" {
+		dir = filepath.Join(home, "guest-tests")
+	} else if home, err := os.UserCacheDir(); err == nil {
+		dir = filepath.Join(home, "hako", "guest-tests")
+	}
+	return wazero.NewCompilationCacheWithDir(dir)
+})
 
 func newStore(t testing.TB) *pagestore.Store {
 	t.Helper()
@@ -79,7 +88,10 @@ func newStore(t testing.TB) *pagestore.Store {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx := context.Background()
-	cache, _ := shared()
+	cache, err := compiled()
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := &world{t: t, store: newStore(t), fs: wazero.NewFSConfig().WithDirMount(t.TempDir(), "/files")}
 	w.vfs = vfscore.New(w.store, vfscore.Options{})
 	w.rt = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache))
