@@ -129,12 +129,18 @@ func (p *Process) run(ctx context.Context, args, env []string, s Streams) (code 
 	err = in.Run(ctx)
 	p.mu.Lock()
 	p.running = slices.DeleteFunc(p.running, func(other *engine.Instance) bool { return other == in })
-	u := in.Usage()
-	p.used.CPU += u.CPU
-	p.used.Output += u.Output
 	p.mu.Unlock()
+	p.add(in.Usage())
 	code, err = p.outcome(ctx, err)
 	return code, errors.Join(err, in.Close())
+}
+
+// add counts in what an instance used that has ended.
+func (p *Process) add(u engine.Usage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.used.CPU += u.CPU
+	p.used.Output += u.Output
 }
 
 // outcome makes an exit code of what a guest ended with.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/pagestore"
@@ -116,8 +114,8 @@ func (r *Runner) Start(ctx context.Context, m *engine.Module, spec Spec) (*Proce
 	return &Process{runner: r, module: m, spec: spec, grants: grants, network: network}, nil
 }
 
-// instance makes an instance with what the process is granted.
-func (p *Process) instance(ctx context.Context, args, env []string, s Streams) (*engine.Instance, error) {
+// config makes what an instance is given.
+func (p *Process) config(args, env []string, s Streams) (engine.Config, error) {
 	system, err := wasi.NewSystem(wasi.Config{
 		Args: args, Env: env,
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
@@ -125,12 +123,17 @@ func (p *Process) instance(ctx context.Context, args, env []string, s Streams) (
 		OpenFiles: p.spec.Limits.Files, Output: p.spec.Limits.Output,
 	})
 	if err != nil {
-		return nil, err
+		return engine.Config{}, err
 	}
 	config := engine.Config{
 		Limits: p.spec.Limits,
 		Values: wasi.NewContext(context.Background(), system),
 		States: []io.Closer{system},
+	}
+	for _, w := range []io.Writer{s.Stdout, s.Stderr} {
+		if c, ok := w.(*lineLog); ok {
+			config.States = append(config.States, c)
+		}
 	}
 	if len(p.spec.Databases) > 0 {
 		grants := make([]guest.Grant, len(p.spec.Databases))
@@ -140,15 +143,19 @@ func (p *Process) instance(ctx context.Context, args, env []string, s Streams) (
 		databases, err := guest.New(p.runner.vfs, guest.Options{}, grants...)
 		if err != nil {
 			system.Close()
-			return nil, err
+			return engine.Config{}, err
 		}
 		config.Values = guest.NewContext(config.Values, databases)
 		config.States = append(config.States, databases)
 	}
-	return p.module.Instantiate(ctx, config)
+	return config, nil
 }
 
-// programName is argv[0] of a module's file.
-func programName(file string) string {
-	return strings.TrimSuffix(filepath.Base(file), ".wasm")
+// instance makes an instance with what the process is granted.
+func (p *Process) instance(ctx context.Context, args, env []string, s Streams) (*engine.Instance, error) {
+	config, err := p.config(args, env, s)
+	if err != nil {
+		return nil, err
+	}
+	return p.module.Instantiate(ctx, config)
 }

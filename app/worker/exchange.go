@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -24,6 +26,9 @@ type Exchange struct {
 	Prefix string
 	// Log receives what the guest logs. nil drops it.
 	Log func(level slog.Level, text string)
+
+	control *http.ResponseController
+	over    atomic.Bool // the handler has returned, or is about to
 
 	mu       sync.Mutex
 	w        http.ResponseWriter // nil once the exchange is over
@@ -41,8 +46,9 @@ type Exchange struct {
 func NewExchange(w http.ResponseWriter, r *http.Request) *Exchange {
 	// A guest may write before it has read all; without this, net/http would
 	// swallow the rest of the body first. HTTP/2 is so anyway.
-	_ = http.NewResponseController(w).EnableFullDuplex()
-	return &Exchange{w: w, r: r, done: make(chan struct{})}
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex()
+	return &Exchange{control: control, w: w, r: r, done: make(chan struct{})}
 }
 
 // Finished is closed when the guest has said that its response is complete,
@@ -60,9 +66,19 @@ func (x *Exchange) Status() (status int, read, written int64) {
 // Abandon ends the guest's access to the request and its response: the
 // handler is about to return. Calls of the guest fail from then on.
 func (x *Exchange) Abandon() {
+	x.over.Store(true)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.w, x.r = nil, nil
+}
+
+// interrupt makes a call return that waits for the client. The connection is
+// of no use afterwards.
+func (x *Exchange) interrupt() {
+	if !x.over.Load() {
+		_ = x.control.SetReadDeadline(time.Unix(1, 0))
+		_ = x.control.SetWriteDeadline(time.Unix(1, 0))
+	}
 }
 
 // head returns what the guest is told of the request.
@@ -216,7 +232,7 @@ func (x *Exchange) flush() error {
 	if x.status == 0 {
 		x.status = http.StatusOK
 	}
-	if err := http.NewResponseController(x.w).Flush(); !errors.Is(err, http.ErrNotSupported) {
+	if err := x.control.Flush(); !errors.Is(err, http.ErrNotSupported) {
 		return x.failed(err)
 	}
 	return nil
@@ -258,6 +274,7 @@ func (x *Exchange) finish() error {
 		x.w.WriteHeader(http.StatusOK)
 	}
 	x.finished = true
+	x.over.Store(true)
 	x.w, x.r = nil, nil
 	close(x.done)
 	return nil

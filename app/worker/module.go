@@ -51,15 +51,15 @@ func code(err error) int32 {
 func Instantiate(ctx context.Context, r wazero.Runtime) error {
 	b := r.NewHostModuleBuilder(Module)
 	for name, f := range map[string]function{
-		"head":     {head, 2, 1},
-		"read":     {read, 2, 1},
-		"trailers": {readTrailers, 2, 1},
-		"respond":  {respond, 3, 1},
-		"write":    {write, 2, 1},
-		"flush":    {flush, 0, 1},
-		"append":   {appendTrailers, 2, 1},
-		"finish":   {finish, 0, 1},
-		"log":      {logText, 3, 0},
+		"head":     {head, 2, 1, false},
+		"read":     {read, 2, 1, true},
+		"trailers": {readTrailers, 2, 1, false},
+		"respond":  {respond, 3, 1, true},
+		"write":    {write, 2, 1, true},
+		"flush":    {flush, 0, 1, true},
+		"append":   {appendTrailers, 2, 1, false},
+		"finish":   {finish, 0, 1, true},
+		"log":      {logText, 3, 0, false},
 	} {
 		b.NewFunctionBuilder().WithGoModuleFunction(f, i32s(f.params), i32s(f.results)).Export(name)
 	}
@@ -72,13 +72,23 @@ func Instantiate(ctx context.Context, r wazero.Runtime) error {
 type function struct {
 	call            func(x *Exchange, m api.Memory, p []uint64) int32
 	params, results int
+	waits           bool // for the client
 }
 
 func (f function) Call(ctx context.Context, mod api.Module, stack []uint64) {
 	x, _ := ctx.Value(contextKey{}).(*Exchange)
 	result := int32(codeOrder) // called outside of a request
 	if x != nil && mod.Memory() != nil {
-		result = f.call(x, mod.Memory(), stack)
+		if f.waits {
+			// The client may take its time; the guest's may be up first.
+			stop := context.AfterFunc(ctx, x.interrupt)
+			result = f.call(x, mod.Memory(), stack)
+			if !stop() {
+				panic(context.Cause(ctx))
+			}
+		} else {
+			result = f.call(x, mod.Memory(), stack)
+		}
 	}
 	if f.results > 0 {
 		stack[0] = api.EncodeI32(result)

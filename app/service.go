@@ -1,0 +1,395 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hako-run/hako/app/worker"
+	"github.com/hako-run/hako/engine"
+	"github.com/hako-run/hako/wasi"
+)
+
+// The protocols by which requests reach a guest.
+const (
+	ProtocolWorker = "worker" // an exported function answers a request; docs/worker-protocol.md
+	ProtocolCGI    = "cgi"    // the module is a command that is run for each request
+)
+
+// ServiceConfig says how a module answers HTTP requests. Its Spec.Limits
+// bound each request.
+type ServiceConfig struct {
+	Name     string // for logs
+	Protocol string // ProtocolWorker unless given
+	Spec     Spec
+
+	Instances   int           // requests at the same time; 32 unless given
+	QueueLength int           // requests that wait, at most; none unless given
+	QueueWait   time.Duration // how long each waits; 10 s unless given
+
+	// Warm are paths that are requested of a worker before it is frozen.
+	Warm []string
+	// Session keeps instances from one request to the next instead of giving
+	// each request a fresh one.
+	Session bool
+
+	// Log takes what guests log and how they fail; nil drops it.
+	Log *slog.Logger
+}
+
+// A Record is what a request took.
+type Record struct {
+	Queued  time.Duration
+	CPU     time.Duration
+	Memory  int64  // bytes of linear memory, the most there were
+	Forked  bool   // a fresh instance was made
+	Shed    bool   // it was turned away
+	Limit   string // the limit that ended it, or ""
+	Crashed bool   // the guest trapped or failed
+}
+
+// A Service answers HTTP requests by instances of a module. It is safe for
+// concurrent use.
+type Service struct {
+	c       ServiceConfig
+	process *Process
+	own     *engine.Template // of a worker that forks, else nil
+
+	slots   chan struct{} // one for each request that runs
+	waiting atomic.Int64
+
+	mu     sync.Mutex
+	idle   []*session // of Session
+	closed bool
+	active sync.WaitGroup
+}
+
+// A session is an instance that lives on.
+type session struct{ in *engine.Instance }
+
+// Serve makes a service of a module: a worker is started, warmed up and, if
+// requests get fresh instances, frozen. The error says what it failed at. The
+// module is to be closed after the service.
+func (r *Runner) Serve(ctx context.Context, m *engine.Module, c ServiceConfig) (*Service, error) {
+	if c.Instances <= 0 {
+		c.Instances = 32
+	}
+	if c.QueueWait <= 0 {
+		c.QueueWait = 10 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	p, err := r.Start(ctx, m, c.Spec)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{c: c, process: p, slots: make(chan struct{}, c.Instances)}
+	if err := s.prepare(ctx); err != nil {
+		p.Close()
+		return nil, fmt.Errorf("start app %s: %w", c.Name, err)
+	}
+	return s, nil
+}
+
+// prepare makes the template, or the first session, so that what is wrong
+// with the app shows at once.
+func (s *Service) prepare(ctx context.Context) error {
+	if s.c.Protocol == ProtocolCGI {
+		return nil
+	}
+	in, err := s.instance(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if !in.HasFunction(worker.Export) {
+		in.Close()
+		return fmt.Errorf("the module does not export %s: it is no worker; protocol %q runs commands", worker.Export, ProtocolCGI)
+	}
+	for _, path := range s.c.Warm {
+		if err := s.warm(ctx, in, path); err != nil {
+			in.Close()
+			return fmt.Errorf("warm up with %s: %w", path, err)
+		}
+	}
+	if s.c.Session {
+		s.idle = append(s.idle, &session{in})
+		return nil
+	}
+	s.own, err = in.Freeze(engine.TemplateConfig{Ready: min(s.c.Instances, 4), Keep: s.c.Instances})
+	err = errors.Join(err, in.Close())
+	if err != nil {
+		return fmt.Errorf("freeze the instance for forks: %w", err)
+	}
+	return nil
+}
+
+// instance makes an instance, a fork if there is a template.
+func (s *Service) instance(ctx context.Context, t *engine.Template) (*engine.Instance, error) {
+	streams := Streams{Stdout: &lineLog{log: s.c.Log, level: slog.LevelInfo}, Stderr: &lineLog{log: s.c.Log, level: slog.LevelError}}
+	config, err := s.process.config(s.c.Spec.Args, s.c.Spec.Env, streams)
+	if err != nil {
+		return nil, err
+	}
+	if t != nil {
+		return t.Fork(ctx, config)
+	}
+	in, err := s.process.module.Instantiate(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if in.HasFunction("_initialize") {
+		if err := in.Run(ctx); err != nil {
+			in.Close()
+			return nil, err
+		}
+	}
+	return in, nil
+}
+
+// warm makes a request of an instance; what it answers matters little, but it
+// must answer.
+func (s *Service) warm(ctx context.Context, in *engine.Instance, path string) error {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	x := worker.NewExchange(w, r)
+	x.ID, x.Log = "warm-up", s.log
+	if err := s.call(ctx, in, x); err != nil {
+		return err
+	}
+	if w.Code >= 500 {
+		return fmt.Errorf("the app answers %d", w.Code)
+	}
+	return nil
+}
+
+func (s *Service) log(level slog.Level, text string) {
+	s.c.Log.Log(context.Background(), level, text)
+}
+
+var (
+	errFailed = errors.New("the guest says that it failed")
+	errSilent = errors.New("the guest returned without a response")
+)
+
+func (s *Service) call(ctx context.Context, in *engine.Instance, x *worker.Exchange) error {
+	results, err := in.Call(worker.NewContext(ctx, x), worker.Export)
+	if err == nil && len(results) == 1 && uint32(results[0]) != 0 {
+		err = errFailed
+	}
+	return err
+}
+
+// Close ends the service after the requests that are under way.
+func (s *Service) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.active.Wait()
+	var errs []error
+	for _, i := range s.idle {
+		errs = append(errs, i.in.Close())
+	}
+	if s.own != nil {
+		errs = append(errs, s.own.Close())
+	}
+	return errors.Join(append(errs, s.process.Close())...)
+}
+
+// Usage returns what the service's guests use now.
+func (s *Service) Usage() Usage { return s.process.Usage() }
+
+// Running returns how many requests run and how many wait.
+func (s *Service) Running() (running, waiting int) { return len(s.slots), int(s.waiting.Load()) }
+
+// ServeHTTP answers a request; see [Service.Serve].
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, "", "", &Record{}) }
+
+// Serve answers a request and notes in rec what that took. Prefix is the part
+// of the path that led here; id names the request. It returns when the client
+// has its answer; the guest may go on if it finished early.
+func (s *Service) Serve(w http.ResponseWriter, r *http.Request, prefix, id string, rec *Record) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		rec.Shed = true
+		http.Error(w, "The app is being stopped.", http.StatusServiceUnavailable)
+		return
+	}
+	s.active.Add(1)
+	s.mu.Unlock()
+	release, ok := s.acquire(r.Context(), rec)
+	if !ok {
+		s.active.Done()
+		if r.Context().Err() == nil {
+			w.Header().Set("Retry-After", strconv.Itoa(max(1, int(s.c.QueueWait.Seconds()))))
+			http.Error(w, "The app has too much to do. Try again in a while.", http.StatusServiceUnavailable)
+		}
+		return
+	}
+	done := func() {
+		release()
+		s.active.Done()
+	}
+	if s.c.Protocol == ProtocolCGI {
+		defer done()
+		s.serveCGI(w, r, prefix, id, rec)
+		return
+	}
+	s.serveWorker(w, r, prefix, id, rec, done)
+}
+
+// acquire waits for a place among those that run.
+func (s *Service) acquire(ctx context.Context, rec *Record) (release func(), ok bool) {
+	release = func() { <-s.slots }
+	select {
+	case s.slots <- struct{}{}:
+		return release, true
+	default:
+	}
+	if s.waiting.Add(1) > int64(s.c.QueueLength) {
+		s.waiting.Add(-1)
+		rec.Shed = true
+		return nil, false
+	}
+	defer s.waiting.Add(-1)
+	start := time.Now()
+	defer func() { rec.Queued = time.Since(start) }()
+	timer := time.NewTimer(s.c.QueueWait)
+	defer timer.Stop()
+	select {
+	case s.slots <- struct{}{}:
+		return release, true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	rec.Shed = true
+	return nil, false
+}
+
+// serveWorker runs a worker's function in a goroutine of its own, so that the
+// answer can be complete before it returns. done is called when it has.
+func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, prefix, id string, rec *Record, done func()) {
+	ctx := r.Context()
+	in, err := s.take(ctx, rec)
+	if err != nil {
+		done()
+		s.fail(w, r, rec, err, 0)
+		return
+	}
+	x := worker.NewExchange(w, r)
+	x.Prefix, x.ID = prefix, id
+	x.Log = s.log
+	// A guest that finished early goes on without its client.
+	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	result := make(chan outcome, 1)
+	go func() {
+		err := s.call(running, in, x)
+		cancel(nil)
+		u := in.Usage()
+		s.process.add(u)
+		s.give(in, err)
+		result <- outcome{err, u}
+		done()
+	}()
+	select {
+	case o := <-result:
+		stop()
+		rec.CPU, rec.Memory = o.used.CPU, o.used.MemoryPeak
+		err = o.err
+	case <-x.Finished():
+		stop()
+		u := in.Usage()
+		rec.CPU, rec.Memory = u.CPU, u.MemoryPeak
+	}
+	status, _, _ := x.Status()
+	x.Abandon()
+	if err == nil && status == 0 {
+		err = errSilent
+	}
+	if err != nil {
+		s.fail(w, r, rec, err, status)
+	}
+}
+
+// An outcome is what a call ended with.
+type outcome struct {
+	err  error
+	used engine.Usage
+}
+
+// take returns an instance for a request.
+func (s *Service) take(ctx context.Context, rec *Record) (*engine.Instance, error) {
+	if s.c.Session {
+		s.mu.Lock()
+		if n := len(s.idle); n > 0 {
+			in := s.idle[n-1].in
+			s.idle = s.idle[:n-1]
+			s.mu.Unlock()
+			if err := in.Renew(s.c.Spec.Limits); err == nil {
+				return in, nil
+			}
+			in.Close()
+		} else {
+			s.mu.Unlock()
+		}
+	}
+	rec.Forked = true
+	return s.instance(ctx, s.own)
+}
+
+// give takes an instance back after a request.
+func (s *Service) give(in *engine.Instance, err error) {
+	if s.c.Session && err == nil {
+		s.mu.Lock()
+		if !s.closed {
+			s.idle = append(s.idle, &session{in})
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+	}
+	if err := in.Close(); err != nil {
+		s.c.Log.Error("close an instance", "app", s.c.Name, "error", err)
+	}
+}
+
+// fail tells the client that the guest failed, if the answer has not begun;
+// else the connection is cut, so that half an answer is not taken for a whole.
+func (s *Service) fail(w http.ResponseWriter, r *http.Request, rec *Record, err error, status int) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has gone
+	}
+	code, text := http.StatusInternalServerError, "The app failed."
+	var limit *engine.LimitError
+	if errors.As(err, &limit) {
+		rec.Limit = limit.Limit
+		text = "The app needed more than it is given."
+		if limit.Limit == wasi.LimitCPU || limit.Limit == wasi.LimitWall {
+			code, text = http.StatusGatewayTimeout, "The app took too long."
+		}
+	} else {
+		rec.Crashed = true
+	}
+	s.c.Log.Error("app failed", "app", s.c.Name, "method", r.Method, "path", r.URL.Path, "error", err)
+	if status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	h := w.Header()
+	for name := range h {
+		delete(h, name)
+	}
+	http.Error(w, text, code)
+}
