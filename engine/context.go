@@ -2,9 +2,12 @@ package engine
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hako-run/hako/wasi"
 )
 
 // A call is one call from outside, and the context that host functions get
@@ -116,8 +119,11 @@ func (c *call) Done() <-chan struct{} { return c.derive().Done() }
 func (c *call) Err() error { return c.derive().Err() }
 
 func (c *call) Value(key any) any {
-	if _, ok := key.(callKey); ok {
+	switch key {
+	case callKey{}:
 		return c
+	case waiterKey:
+		return c // see Wait
 	}
 	if v := c.in.values.get(key); v != nil {
 		return v
@@ -128,6 +134,21 @@ func (c *call) Value(key any) any {
 		return d.Value(key)
 	}
 	return c.parent.Value(key)
+}
+
+var waiterKey = wasi.WaiterKey()
+
+// Wait lets go of the thread while f waits: otherwise each guest that waits
+// would hold one, of which a process can have 10,000. It is what wasi.Wait
+// finds.
+func (c *call) Wait(f func()) {
+	spent := threadCPU() - c.cpu
+	runtime.UnlockOSThread()
+	defer func() {
+		runtime.LockOSThread()
+		c.cpu = threadCPU() - spent
+	}()
+	f()
 }
 
 // values remembers what was found in a context, so that finding it again

@@ -14,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/hako-run/hako/internal/guestbuild"
+	"github.com/hako-run/hako/wasi"
 )
 
 var long = flag.Bool("long", os.Getenv("HAKO_LONG") != "", "run the long forms of the tests")
@@ -64,8 +65,10 @@ func testHost(ctx context.Context, rt wazero.Runtime) error {
 		panic(&ExitError{Code: uint32(s[0])})
 	})
 	export(b, "wait", nil, nil, func(ctx context.Context, _ api.Module, _ []uint64) {
-		<-ctx.Done()
-		panic(ctx.Err())
+		wasi.Wait(ctx, func() {
+			<-ctx.Done()
+			panic(ctx.Err())
+		})
 	})
 	_, err := b.Instantiate(ctx)
 	return err

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -12,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hako-run/hako/wasi"
 )
 
 // footprint is what this process holds of the system.
@@ -31,21 +34,22 @@ func takeFootprint(t *testing.T) footprint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return footprint{runtime.NumGoroutine(), bytes.Count(maps, []byte("\n")), len(files), rss(t)}
+	return footprint{runtime.NumGoroutine(), bytes.Count(maps, []byte("\n")), len(files), status(t, "VmRSS:") << 10}
 }
 
-func rss(t *testing.T) int64 {
+// status is a number that the system tells of this process.
+func status(t *testing.T, key string) int64 {
 	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
+	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, rest, _ := strings.Cut(string(text), key)
 	n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n << 10
+	return n
 }
 
 // TestSoak makes many short instances, forked, forked anew and plain, that
@@ -123,6 +127,50 @@ func TestSoak(t *testing.T) {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	t.Logf("%d instances in %v; before %+v, after %+v", n.Load()-1000, took, before, after)
+}
+
+// TestWaitingHoldsNoThread has many guests wait at once, in host functions of
+// several packages, and back from there go on to be charged for their work.
+func TestWaitingHoldsNoThread(t *testing.T) {
+	m := reactor(t)
+	b := compile(t, openEngine(t, defaultBacking), "basic", guest(t, "basic.c"))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var wg sync.WaitGroup
+	var waiting []*Instance
+	for i := range scale(4000, 300, 100) {
+		var in *Instance
+		function := "rest"
+		if i%2 == 0 {
+			in, function = instantiate(t, b, Config{}), "wait"
+		} else {
+			in = instantiate(t, m, system(t, wasi.Config{}, Limits{}))
+		}
+		waiting = append(waiting, in)
+		wg.Go(func() {
+			if _, err := in.Call(ctx, function); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	for _, in := range waiting {
+		waitFor(t, "the guest to wait", func() bool { return in.Usage().Wall > time.Millisecond })
+	}
+	// Threads that are idle stay: those that ran the guests until they waited.
+	if n := status(t, "Threads:"); n > 60 {
+		t.Errorf("%d guests wait and there are %d threads", len(waiting), n)
+	}
+	cancel()
+	wg.Wait()
+
+	in := instantiate(t, m, system(t, wasi.Config{}, Limits{CPU: 50 * time.Millisecond}))
+	within(t, time.Minute, "work between naps", func() {
+		_, err := in.Call(context.Background(), "nap_and_work")
+		wantLimit(t, err, wasi.LimitCPU)
+	})
+	if u := in.Usage(); u.CPU > 200*time.Millisecond || u.Wall < u.CPU*3/2 {
+		t.Errorf("%+v", u)
+	}
 }
 
 // TestManyLive holds many forks of a large guest at once: 5,000 in the long

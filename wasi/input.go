@@ -190,10 +190,12 @@ func (in *Input) readContext(ctx context.Context, p []byte, nonblock bool) (int,
 			defer in.forget(w)
 			continue // ask again, now to be woken
 		}
-		select {
-		case <-w:
-		case <-ctx.Done():
-			panic(context.Cause(ctx))
-		}
+		Wait(ctx, func() {
+			select {
+			case <-w:
+			case <-ctx.Done():
+				panic(context.Cause(ctx))
+			}
+		})
 	}
 }

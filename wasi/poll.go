@@ -167,14 +167,15 @@ func (s *System) wait(ctx context.Context, subs []subscription) {
 			continue
 		}
 		timer, stop := s.clock.After(wait)
-		select {
-		case <-w:
-		case <-timer:
-		case <-ctx.Done():
-			stop()
-			panic(context.Cause(ctx))
-		}
-		stop()
+		Wait(ctx, func() {
+			defer stop()
+			select {
+			case <-w:
+			case <-timer:
+			case <-ctx.Done():
+				panic(context.Cause(ctx))
+			}
+		})
 	}
 }
 

@@ -37,4 +37,12 @@ static FILE *file;
 EXPORT(open_file) int open_file(void) { return (file = fopen("/tmp/x", "w")) != NULL; }
 EXPORT(close_file) void close_file(void) { fclose(file); }
 EXPORT(quit) void quit(int code) { exit(code); }
+EXPORT(nap_and_work) void nap_and_work(void) {
+	for (;;) {
+		struct timespec nap = {.tv_nsec = 2000000};
+		nanosleep(&nap, 0);
+		for (volatile int i = 0; i < 200000; i++)
+			;
+	}
+}
 EXPORT(rest) void rest(void) { sleep(1000); }
