@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package wasi
 
 // UseOpenat2 lets directories be walked by the kernel, or by os.Root only.

@@ -190,9 +190,9 @@ func (h *hostile) call(s *System, f function) {
 // Whatever a guest gives a function: an errno, or an end that has a type.
 func TestHostileCalls(t *testing.T) {
 	h := newHostile(t)
-	rounds := 150
+	rounds := 60
 	if testing.Short() {
-		rounds = 40
+		rounds = 20
 	}
 	for seed := range uint64(rounds) {
 		h.run(seed, 100)

@@ -42,11 +42,13 @@ type netGrant struct {
 // lookup is what a name resolved to.
 type lookup struct {
 	addrs []netip.Addr
+	err   error
 	at    time.Time
 }
 
 const (
 	lookupFresh  = 30 * time.Second // a name is looked up again after this
+	failureFresh = 5 * time.Second  // one that was not found, after this
 	lookupHolds  = 10 * time.Minute // what a guest was told, it may connect to this long
 	ownFresh     = 10 * time.Second
 	maxNames     = 1 << 12 // names remembered
@@ -308,15 +310,16 @@ func (n *Network) lookup(ctx context.Context, name string) ([]netip.Addr, error)
 	n.mu.Lock()
 	known, ok := n.names[name]
 	n.mu.Unlock()
-	if ok && time.Since(known.at) < lookupFresh {
-		return known.addrs, nil
+	if ok && time.Since(known.at) < lookupFresh && (known.err == nil || time.Since(known.at) < failureFresh) {
+		return known.addrs, known.err
 	}
 	limited, cancel := context.WithTimeout(ctx, lookupPeriod)
 	defer cancel()
-	found, err := n.resolver.LookupNetIP(limited, "ip", name)
+	var found []netip.Addr
+	var err error
+	Wait(ctx, func() { found, err = n.resolver.LookupNetIP(limited, "ip", name) })
 	if err != nil {
-		stopped(ctx)
-		return nil, err
+		stopped(ctx) // no failure of the name
 	}
 	var addrs []netip.Addr
 	for _, a := range found {
@@ -337,8 +340,11 @@ func (n *Network) lookup(ctx context.Context, name string) ([]netip.Addr, error)
 			clear(n.names)
 		}
 	}
-	n.names[name] = lookup{addrs, time.Now()}
-	return addrs, nil
+	if err != nil && ok {
+		addrs = known.addrs // what the guest was told holds on
+	}
+	n.names[name] = lookup{addrs, err, time.Now()}
+	return addrs, err
 }
 
 // resolvesTo tells whether a is an address of a granted name: one that it was

@@ -135,9 +135,12 @@ func (k *socket) await(ctx context.Context, write, nonblock bool, timeout time.D
 		deadline(past)
 		close(ended)
 	})
-	werr := wait(func(fd uintptr) bool {
-		once(fd)
-		return err != unix.EAGAIN
+	var werr error
+	Wait(ctx, func() {
+		werr = wait(func(fd uintptr) bool {
+			once(fd)
+			return err != unix.EAGAIN
+		})
 	})
 	if !stop() {
 		<-ended

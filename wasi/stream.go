@@ -141,9 +141,11 @@ func (st *stream) write(ctx context.Context, p []byte, nonblock bool) (int, Errn
 			if nonblock {
 				break
 			}
-			for !writable(st.file, pollSlice) {
-				stopped(ctx)
-			}
+			Wait(ctx, func() {
+				for !writable(st.file, pollSlice) {
+					stopped(ctx)
+				}
+			})
 		}
 		// As much as a pipe that can be written to takes without blocking.
 		n, err := st.out.Write(p[done:min(len(p), done+atomicWrite)])
