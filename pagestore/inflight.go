@@ -69,7 +69,7 @@ func (s *Store) Close() error {
 	if s.fatal.Load() == nil {
 		s.ops.wait()
 		s.guarded.armed.Store(false)
-		err = s.guard(s.db.Close)
+		err = errors.Join(s.guard(s.db.Close), s.marks.sync())
 	}
 	if s.fatal.Load() != nil { // Pebble's state is undefined: what is on disk is what the next Open finds
 		err = errors.Join(err, s.guarded.settle())

@@ -246,6 +246,10 @@ func (s *Store) acceptLoss(dir string, logs []logFile) error {
 	return err
 }
 
+// Lost returns what Options.AcceptLoss gave up when the store was opened, nil
+// if it was nothing.
+func (s *Store) Lost() *LossError { return s.lost }
+
 // tellLoss logs which versions were given up.
 func (s *Store) tellLoss() {
 	if s.lost == nil {

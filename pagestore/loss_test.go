@@ -234,6 +234,9 @@ func TestAcceptLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := d.Head().Version
+	if s.Lost() == nil || s.Lost().From != loss.From {
+		t.Errorf("lost is %+v, want %+v", s.Lost(), loss)
+	}
 	if left >= loss.Versions[d.id].First || left < loss.Versions[d.id].First-2 {
 		t.Errorf("the head is %d, lost was %+v", left, loss.Versions)
 	}
@@ -278,6 +281,22 @@ func TestAcceptLoss(t *testing.T) {
 	d, _ = s.Database("shop")
 	wantSound(t, d)
 	closeStore(t, s)
+}
+
+// TestMarks closes stores: after a power cut the marks are those of the end.
+func TestMarks(t *testing.T) {
+	fs, s, _ := tailStore(t, 1<<20, 5)
+	closeStore(t, s)
+	disk := crash(fs, true)
+	was, err := readMarks(disk, "store/synced")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _ := markOf(newestLog(t, disk)[len("store/pages/"):])
+	size := int64(len(bytes.TrimRight(readAll(t, disk, newestLog(t, disk)), "\x00")))
+	if n := was.of(markLog, m.number); n < size || n > size+trailerLen || was.secret == nil {
+		t.Errorf("%+v: the log has %d bytes", was, size)
+	}
 }
 
 // TestLostFiles takes away what names the store's files, and the marks.

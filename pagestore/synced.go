@@ -193,9 +193,13 @@ func (m *syncMarks) note(mark syncMark) error {
 	return err
 }
 
+// sync puts the marks on the disk: nothing is written after them.
 func (m *syncMarks) sync() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.f == nil {
+		return nil
+	}
 	return m.f.Sync()
 }
 
