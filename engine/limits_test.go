@@ -58,7 +58,7 @@ func TestCPUIsNotWaiting(t *testing.T) {
 	for range crowd {
 		in := instantiate(t, m, Config{})
 		wg.Go(func() {
-			if _, err := in.Call(context.Background(), "work", 100_000_000); err != nil {
+			if _, err := in.Call(context.Background(), "work", 30_000_000); err != nil {
 				t.Error(err)
 			}
 			if u := in.Usage(); u.CPU > u.Wall*3/4 {
@@ -115,14 +115,14 @@ func TestLimitsAddUp(t *testing.T) {
 	}
 	within(t, time.Minute, "spending", func() { wantLimit(t, spend(), wasi.LimitCPU) })
 
-	in = basic(t, Config{Limits: Limits{CPU: time.Second}})
+	in = basic(t, Config{Limits: Limits{CPU: 200 * time.Millisecond}})
 	within(t, time.Minute, "renewing", func() {
-		for in.Usage().CPU < 3*time.Second/2 {
+		for in.Usage().CPU < 500*time.Millisecond {
 			if _, err := in.Call(context.Background(), "work", 2_000_000); err != nil {
 				t.Errorf("after %v: %v", in.Usage().CPU, err)
 				return
 			}
-			if err := in.Renew(Limits{CPU: time.Second}); err != nil {
+			if err := in.Renew(Limits{CPU: 200 * time.Millisecond}); err != nil {
 				t.Error(err)
 				return
 			}
