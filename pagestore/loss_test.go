@@ -175,6 +175,45 @@ func TestDamagedTail(t *testing.T) {
 	}
 }
 
+// TestEveryByteOfLog flips bytes of a log, in the long form each, and reads it
+// as Open does: what had been synced is read or missed.
+func TestEveryByteOfLog(t *testing.T) {
+	fs, s, before := tailStore(t, 1<<20, 60)
+	disk := crash(fs, false)
+	name, secret, synced := newestLog(t, disk), s.marks.secret, s.marks.newest.Load()
+	closeStore(t, s)
+	log := bytes.TrimRight(readAll(t, disk, name), "\x00")
+	log = append(log, make([]byte, logBlock)...) // zeros are written ahead
+	if synced.length <= before || synced.length > int64(len(log)) || before < logBlock {
+		t.Fatalf("synced are %d bytes of %d, before the last commit %d", synced.length, len(log), before)
+	}
+	step := 11
+	if *long {
+		step = 1
+	} else if testing.Short() {
+		step = 101
+	}
+	rng := rand.New(rand.NewPCG(6, 6))
+	for at := 0; at < int(synced.length); at += step {
+		mask := byte(1 << rng.IntN(8))
+		log[at] ^= mask
+		scan, err := scanLog(bytes.NewReader(log), markLog, synced.number, &secret)
+		log[at] ^= mask
+		if err != nil {
+			t.Fatal(err)
+		}
+		if scan.at >= synced.length { // harmless
+			continue
+		}
+		if synced.length <= scan.at+trailerLen {
+			t.Errorf("byte %d of %d flipped: the log ends at %d, and the mark does not tell", at, synced.length, scan.at)
+		}
+		if scan.proof <= scan.at+trailerLen && int64(at) < before {
+			t.Errorf("byte %d of %d flipped: the log ends at %d, and no hint tells", at, synced.length, scan.at)
+		}
+	}
+}
+
 func afterFlip(t *testing.T, fs vfs.FS, head Version) string {
 	s, err := Open("store", Options{FS: fs, Logger: quiet, PageCache: 1 << 20, MemTable: 1 << 20})
 	if err != nil {
