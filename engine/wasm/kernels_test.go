@@ -147,6 +147,9 @@ func TestKernels(t *testing.T) {
 			source := kernel(t, k.name)
 			want, _ := compile(t, k.name, source, -1).run(k.quick)
 			for form := range 4 {
+				if testing.Short() && form > 0 {
+					break
+				}
 				if got, _ := compile(t, k.name, source, form).run(k.quick); got != want {
 					t.Errorf("form %d: got %q, want %q", form, got, want)
 				}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/hako-run/hako/engine/wasm"
@@ -21,9 +20,6 @@ import (
 // does what it did.
 func TestStripData(t *testing.T) {
 	for name, source := range samples(t) {
-		if name == "go" && testing.Short() {
-			continue
-		}
 		ctx, r := newRuntime(t)
 		wasi_snapshot_preview1.MustInstantiate(ctx, r)
 		run := func(source []byte, segments []wasm.Segment) string {
@@ -258,12 +254,14 @@ func TestIndices(t *testing.T) {
 	if got, err := mod.ExportedFunction("three").Call(ctx); err == nil {
 		t.Errorf("three: %v", got)
 	}
-	_ = api.ExternTypeFunc
 }
 
 // TestBigModule: a large module is rewritten in well under a second, and in
 // time that grows with its size alone.
 func TestBigModule(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a large module")
+	}
 	source := goGuest(t)
 	start := time.Now()
 	m := decode(t, source)

@@ -211,7 +211,7 @@ func hashMemory(mem api.Memory) uint64 {
 func TestRandom(t *testing.T) {
 	n := 80
 	if testing.Short() {
-		n = 20
+		n = 10
 	}
 	if *long {
 		n = 5000
