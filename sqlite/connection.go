@@ -19,6 +19,10 @@ type connection struct {
 	db      uintptr   // SQLite's, set when main is open
 	mains   int       // databases open
 	held    bool      // by the driver, which lets go of it itself
+
+	// resolve says what to open for the name of an attached database, if it is
+	// not nil.
+	resolve func(name string) (snapshot string, readOnly bool, err error)
 }
 
 var connections = struct {

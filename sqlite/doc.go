@@ -10,7 +10,8 @@
 // or shop@TAG. Other than by its head a database opens read-only, and all
 // connections of one sql.DB see the same version. The parameters are
 //
-//	store=DIR                     the store's directory; opened once for the process
+//	store=DIR                     the store's directory, $HAKO_STORE unless given; opened
+//	                              once for the process
 //	locking=writer|optimistic     see below; writer by default
 //	create=1                      make the database, and the store, if they do not exist
 //	mode=ro|rw|rwc                as in SQLite's URIs

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -37,7 +38,10 @@ func (Driver) OpenConnector(dsn string) (driver.Connector, error) {
 		return nil, err
 	}
 	if cfg.dir == "" {
-		return nil, fmt.Errorf("%w %q: no store: add ?store=DIR", ErrDSN, dsn)
+		cfg.dir = os.Getenv("HAKO_STORE")
+	}
+	if cfg.dir == "" {
+		return nil, fmt.Errorf("%w %q: no store: add ?store=DIR, or set HAKO_STORE", ErrDSN, dsn)
 	}
 	return &Connector{cfg: cfg}, nil
 }

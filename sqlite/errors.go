@@ -38,8 +38,18 @@ func enrich(s *vfscore.Session, err error) error {
 	if err == nil || !errors.As(err, &se) || errors.As(err, &already) {
 		return err
 	}
+	cause := causeOf(s, se.Code(), se.Error())
+	if cause == nil {
+		return err
+	}
+	return &Error{SQLite: se, Cause: cause}
+}
+
+// causeOf returns what the store knows of an error of SQLite with that code
+// and text, nil if it is none of the store's.
+func causeOf(s *vfscore.Session, code int, text string) error {
 	cause := s.Err()
-	switch se.Code() & 0xff {
+	switch code & 0xff {
 	case sqlite3.SQLITE_READONLY:
 		if cause == nil {
 			cause = readOnlyCause(s)
@@ -49,7 +59,7 @@ func enrich(s *vfscore.Session, err error) error {
 			cause = nil // a lock of a file that is not in a store
 		}
 	case sqlite3.SQLITE_ERROR:
-		if cause != nil && !strings.Contains(se.Error(), cause.Error()) {
+		if cause != nil && !strings.Contains(text, cause.Error()) {
 			cause = nil // plain wrong SQL
 		}
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB: // SQLite's words for a page that cannot be read, too
@@ -60,10 +70,7 @@ func enrich(s *vfscore.Session, err error) error {
 	default:
 		cause = nil
 	}
-	if cause == nil {
-		return err
-	}
-	return &Error{SQLite: se, Cause: cause}
+	return cause
 }
 
 // readOnlyCause tells which of the session's databases it was: SQLite asks

@@ -79,6 +79,18 @@ func openMain(tls *libc.TLS, store *openStore, zName, pFile uintptr, flags int32
 		string(textAt(sqlite3.Xsqlite3_uri_parameter(tls, zName, uriMode))) == "rwc"
 	c.count(1) // keeps it
 	name := libc.GoString(zName)
+	if c.resolve != nil {
+		snapshot, pinned, err := c.resolve(name)
+		if err != nil {
+			c.session.Record(fmt.Errorf("open %s: %w", name, err))
+			c.count(-1)
+			return sqlite3.SQLITE_CANTOPEN, false
+		}
+		name, create = snapshot, false
+		if pinned {
+			flags = flags&^sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_READONLY
+		}
+	}
 	m, rc := c.session.OpenMainIn(store.vfs, name, vfscore.OpenOptions{
 		Create:   create,
 		ReadOnly: flags&sqlite3.SQLITE_OPEN_READONLY != 0,

@@ -136,6 +136,7 @@ func (m *Main) repage(ps int, count uint32) error {
 
 // succeed ends the transaction, which is committed as c.
 func (m *Main) succeed(c pagestore.Commit) {
+	m.commits++
 	m.tx, m.size, m.wroteFirst, m.prepared, m.have = nil, 0, false, false, false
 	m.state = committed
 	snap, err := m.snapshotOf(c.Version)

@@ -57,6 +57,8 @@ type Main struct {
 	super      string             // super-journal of the transaction
 
 	page []byte // one page
+
+	commits int // versions committed since it was opened
 }
 
 // Name returns the name that the file was opened with.
@@ -81,6 +83,15 @@ func (m *Main) Commit() pagestore.Commit {
 		return m.pin.Commit()
 	}
 	return m.db.Head()
+}
+
+// Seen returns the version that the last transaction read or, if it wrote,
+// committed, and how many versions the file has committed since it was opened.
+func (m *Main) Seen() (v pagestore.Version, commits int) {
+	if v = m.believedAt; v == ^pagestore.Version(0) || v == 0 {
+		v = m.Commit().Version // nothing of it is in SQLite's cache
+	}
+	return v, m.commits
 }
 
 // Pin makes the transactions that follow read the version that at picks, as
