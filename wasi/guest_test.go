@@ -32,7 +32,17 @@ func runtime(t testing.TB) wazero.Runtime {
 	t.Helper()
 	host.once.Do(func() {
 		ctx := context.Background()
-		host.runtime = wazero.NewRuntime(ctx)
+		// What wazero makes of modules is kept, as the race detector makes
+		// that slow.
+		dir := os.Getenv("HAKO_CACHE")
+		if home, err := os.UserCacheDir(); dir == "" && err == nil {
+			dir = filepath.Join(home, "hako")
+		}
+		var cache wazero.CompilationCache
+		if cache, host.err = wazero.NewCompilationCacheWithDir(filepath.Join(dir, "wasi-tests")); host.err != nil {
+			return
+		}
+		host.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache))
 		host.modules = map[string]wazero.CompiledModule{}
 		host.err = wasi.Instantiate(ctx, host.runtime)
 	})
