@@ -34,12 +34,12 @@ while read -r module _; do
 done <dependencies.txt
 
 step "tests"
-go test -timeout $limit ./cmd/... ./internal/... ./examples/... ./image ./sqlite/diff
+go test -timeout $limit ./cmd/... ./internal/... ./examples/... ./image ./sqlite/diff ./wasi
 go test -timeout $limit ./pagestore "${long[@]}"
 HAKO_LONG=${long:+1} go test -timeout $limit ./sqlite ./sqlite/vfscore ./sqlite/guest
 
 step "tests under the race detector"
-CGO_ENABLED=1 go test -race -short -timeout $limit ./image ./pagestore ./sqlite ./sqlite/vfscore ./sqlite/guest ./internal/...
+CGO_ENABLED=1 go test -race -short -timeout $limit ./image ./wasi ./pagestore ./sqlite ./sqlite/vfscore ./sqlite/guest ./internal/...
 
 step "the tour of make run, without a terminal"
 make -s run </dev/null >/tmp/hako-run.$$ 2>&1 || { cat /tmp/hako-run.$$; fail "make run failed"; }
