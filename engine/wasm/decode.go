@@ -13,8 +13,10 @@ const (
 	MaxNesting = 50_000
 	// MaxItems is the greatest number of items of any section, as functions
 	// or exports, as in browsers. Of imports, MaxImports may be there.
-	MaxItems   = 1_000_000
-	MaxImports = 100_000
+	// MaxSections is the greatest number of sections, custom ones included.
+	MaxItems    = 1_000_000
+	MaxImports  = 100_000
+	MaxSections = 10_000
 )
 
 // Decode reads a module. The module keeps b, which must not be changed as
@@ -164,6 +166,10 @@ func (d *decoder) module() error {
 			d.failAt(d.pos, "%d bytes left over", end-d.pos)
 		}
 		if d.err != nil {
+			return d.err
+		}
+		if len(d.m.sections) == MaxSections {
+			d.refuseAt(pos, "a file with more than 10000 sections")
 			return d.err
 		}
 		d.m.sections = append(d.m.sections, s)

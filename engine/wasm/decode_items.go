@@ -36,6 +36,7 @@ func (d *decoder) imp() Import {
 	switch im.Kind {
 	case FuncKind:
 		im.Type = d.u32()
+		d.m.importTypes = append(d.m.importTypes, im.Type)
 	case TableKind:
 		im.Table = d.table()
 	case MemoryKind:

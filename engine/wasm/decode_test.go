@@ -140,6 +140,7 @@ func TestErrors(t *testing.T) {
 		{"order", cat(header, sec(3, []byte{0}), sec(1, []byte{0})), wasm.ErrMalformed, "out of order"},
 		{"left over", cat(header, sec(1, []byte{0, 0})), wasm.ErrMalformed, "left over"},
 		{"no bodies", cat(header, sec(1, vec(stdTypes[0])), sec(3, vec([]byte{0}))), wasm.ErrMalformed, "0 bodies"},
+		{"sections", cat(header, bytes.Repeat([]byte{0, 1, 0}, wasm.MaxSections+1)), wasm.ErrUnsupported, "sections"},
 		{"nesting", body(bytes.Repeat([]byte{0x02, 0x40}, wasm.MaxNesting), bytes.Repeat([]byte{0x0b}, wasm.MaxNesting)), wasm.ErrUnsupported, "deep"},
 	} {
 		_, err := wasm.Decode(test.source)

@@ -28,8 +28,8 @@
 // # Sizes
 //
 // Decoding allocates in proportion to the size of its input, whatever counts
-// the input claims. These are refused: more than [MaxLocals] locals in one
-// function, blocks nested more than [MaxNesting] deep.
+// the input claims, and everything takes time in proportion to it. What browsers
+// refuse for its number is refused: see [MaxLocals], [MaxNesting], [MaxItems].
 //
 // # Interruption
 //

@@ -107,6 +107,7 @@ func (r *rewriter) shift() {
 	raw = appendU32(append(raw, byte(FuncKind)), typ)
 	m.imports = append(m.imports, Import{Module: CheckModule, Name: CheckName, Kind: FuncKind, Type: typ, raw: raw})
 	m.imported[FuncKind]++
+	m.importTypes = append(m.importTypes, typ)
 	m.touch(secImport)
 
 	m.globals = append(m.globals, Global{

@@ -23,6 +23,7 @@ type Module struct {
 	bodies    []Body
 
 	imported    [5]uint32 // imports by kind
+	importTypes []uint32  // types of imported functions
 	use         Use
 	interrupted bool
 }
@@ -156,16 +157,7 @@ func (m *Module) funcTypeIndex(index uint32) (typ uint32, ok bool) {
 		}
 		return 0, false
 	}
-	for i := range m.imports {
-		if m.imports[i].Kind != FuncKind {
-			continue
-		}
-		if index == 0 {
-			return m.imports[i].Type, true
-		}
-		index--
-	}
-	return 0, false
+	return m.importTypes[index], true
 }
 
 // Custom returns the contents of the first custom section of this name.
