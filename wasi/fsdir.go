@@ -190,6 +190,9 @@ func (f *fsFile) Close() error        { return f.f.Close() }
 func (f *fsFile) Sync(bool) error     { return nil }
 
 func (f *fsFile) ReadAt(p []byte, off int64) (int, error) {
+	if off >= f.st.Size {
+		return 0, nil // which some fs.FS call an error
+	}
 	if r, ok := f.f.(io.ReaderAt); ok {
 		n, err := r.ReadAt(p, off)
 		if errors.Is(err, io.EOF) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -164,5 +165,30 @@ func TestInstantiateTwice(t *testing.T) {
 	}
 	if err := wasi.Instantiate(ctx, r); err == nil {
 		t.Error("registered twice without an error")
+	}
+}
+
+// Streams that are files of the host keep their place between guests.
+func TestStreamsAreFiles(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "in"), []byte("one\ntwo\n"), 0o666))
+	in, err := os.Open(filepath.Join(dir, "in"))
+	must(t, err)
+	defer in.Close()
+	out, err := os.OpenFile(filepath.Join(dir, "out"), os.O_CREATE|os.O_WRONLY, 0o666)
+	must(t, err)
+	defer out.Close()
+	for range 2 {
+		s := newSystem(t, wasi.Config{Stdin: in, Stdout: out})
+		if code, err := start(context.Background(), t, guest(t, "env"), s); err != nil || code != 7 {
+			t.Fatal(code, err)
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "out"))
+	must(t, err)
+	first := "in: one\nin: two\nisatty(0): 0\nisatty(1): 0\nlseek(0, 0, SEEK_CUR): 8\n"
+	second := strings.ReplaceAll(strings.ReplaceAll(first, "in: one\n", ""), "in: two\n", "")
+	if string(got) != first+second {
+		t.Errorf("got\n%s\nwant\n%s", got, first+second)
 	}
 }
