@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -101,4 +102,23 @@ func CheckName(name string) error {
 		}
 	}
 	return nil
+}
+
+// A Controller is what a registered process lets others do with it. Its
+// methods are called from several goroutines.
+type Controller interface {
+	// Info describes the process as it is now.
+	Info() Info
+	// Stop ends the guest and returns at once.
+	Stop()
+	// Exec runs another guest with the grants of this one and returns its
+	// exit code. It ends when ctx does.
+	Exec(ctx context.Context, x Exec) (int, error)
+}
+
+// Exec is a guest to run beside a running one.
+type Exec struct {
+	Args                  []string
+	Env                   []string // added to the process's own
+	Stdin, Stdout, Stderr *os.File // Stdin may be nil
 }

@@ -52,7 +52,7 @@ func NewRunner(cache string, vfs *vfscore.VFS) (*Runner, error) {
 			return nil, fmt.Errorf("make the folder for compiled modules: %w", err)
 		}
 	}
-	e, err := engine.New(engine.Options{CacheDir: cache, Hosts: Hosts})
+	e, err := engine.New(engine.Options{CacheDir: cache, Hosts: Hosts, Imports: wasi.WithImports})
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (p *Process) config(args, env []string, s Streams) (engine.Config, error) {
 			config.States = append(config.States, c)
 		}
 	}
-	if len(p.spec.Databases) > 0 {
+	if p.runner.vfs != nil { // without grants too: temporary files are kept there
 		grants := make([]guest.Grant, len(p.spec.Databases))
 		for i, d := range p.spec.Databases {
 			grants[i] = guest.Grant{Path: d.Guest, Database: d.Snapshot}

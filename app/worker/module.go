@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hako-run/hako/wasi"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 )
@@ -82,7 +83,7 @@ func (f function) Call(ctx context.Context, mod api.Module, stack []uint64) {
 		if f.waits {
 			// The client may take its time; the guest's may be up first.
 			stop := context.AfterFunc(ctx, x.interrupt)
-			result = f.call(x, mod.Memory(), stack)
+			wasi.Wait(ctx, func() { result = f.call(x, mod.Memory(), stack) })
 			if !stop() {
 				panic(context.Cause(ctx))
 			}

@@ -57,6 +57,7 @@ func run(ctx context.Context, dirs []app.DirGrant, module, script string, args [
 	e, err := engine.New(engine.Options{
 		CacheDir: filepath.Join(cache, "hako", "compiled"),
 		Hosts:    append(app.Hosts[:len(app.Hosts):len(app.Hosts)], registerScript, registerResources),
+		Imports:  wasi.WithImports,
 	})
 	if err != nil {
 		return 1, err

@@ -1,0 +1,43 @@
+//go:build !unix
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+// A Registration keeps a process in a registry.
+type Registration struct{}
+
+func errHere(what string) error {
+	return fmt.Errorf("%s: processes are not known to others on %s: %w", what, runtime.GOOS, errors.ErrUnsupported)
+}
+
+// Register fails with errors.ErrUnsupported.
+func (r *Registry) Register(name string, c Controller) (*Registration, error) {
+	return nil, errHere("register process " + name)
+}
+
+// Close does nothing.
+func (reg *Registration) Close() error { return nil }
+
+// List returns none.
+func (r *Registry) List() ([]Info, error) { return nil, nil }
+
+// Find fails with errors.ErrUnsupported.
+func (r *Registry) Find(name string) (Info, error) {
+	return Info{}, errHere("find process " + name)
+}
+
+// Stop fails with errors.ErrUnsupported.
+func (r *Registry) Stop(ctx context.Context, name string) error {
+	return errHere("stop process " + name)
+}
+
+// Exec fails with errors.ErrUnsupported.
+func (r *Registry) Exec(ctx context.Context, name string, x Exec) (int, error) {
+	return 0, errHere("exec in process " + name)
+}
