@@ -22,7 +22,8 @@ import (
 )
 
 // acmeRetry is how long a failed request for a certificate waits at first.
-const acmeRetry = 10 * time.Second
+// autocert answers nothing new within a minute.
+const acmeRetry = 65 * time.Second
 
 // An acmeClient gets certificates and renews them when a third of their time
 // is left. It asks for them when it starts, and not at the first connection,
@@ -73,6 +74,9 @@ func newACME(c *config.Config, data string, old *acmeClient, log *slog.Logger) (
 		Client:     client,
 		Email:      settings.Email,
 	}}
+	if slices.ContainsFunc(c.Server.Listen, func(l config.Listen) bool { return !l.TLS }) {
+		a.manager.HTTPHandler(nil) // allows http-01, which needs a listener without TLS
+	}
 	return a, nil
 }
 

@@ -216,12 +216,12 @@ func TestBadReloadLeavesTheOld(t *testing.T) {
 	h := start(t, "[[route]]\nredirect = '/old'")
 	before := h.Addresses()
 	for what, bad := range map[string]string{
-		"listen":      "[server]\nlisten = ['127.0.0.1:0', '" + taken.Addr().String() + "']\n[[route]]\nredirect = '/new'",
-		"no filters":  "[[filter]]\nname = 'f'\nmodule = 'x.wasm'\n[[route]]\nfilters = 'f'\nredirect = '/new'",
-		"streams":     "[[stream]]\nlisten = '127.0.0.1:0'\nupstream = 'u'\n[[upstream]]\nname = 'u'\nurl = 'http://a'",
+		"listen":          "[server]\nlisten = ['127.0.0.1:0', '" + taken.Addr().String() + "']\n[[route]]\nredirect = '/new'",
+		"no filters":      "[[filter]]\nname = 'f'\nmodule = 'x.wasm'\n[[route]]\nfilters = 'f'\nredirect = '/new'",
+		"streams":         "[[stream]]\nlisten = '127.0.0.1:0'\nupstream = 'u'\n[[upstream]]\nname = 'u'\nurl = 'http://a'",
 		"open the folder": "[[route]]\nstatic = 'nowhere'",
-		"certificate": "[server.tls]\ncertificates = [{ cert = 'a', key = 'b' }]",
-		"test app":    "[[app]]\nname = 'no'\nimage = 'x.wasm'\n[[route]]\napp = 'no'",
+		"certificate":     "[server.tls]\ncertificates = [{ cert = 'a', key = 'b' }]",
+		"test app":        "[[app]]\nname = 'no'\nimage = 'x.wasm'\n[[route]]\napp = 'no'",
 	} {
 		if err := h.Reload(parse(t, h.dir, bad)); err == nil || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), "in force stays") {
 			t.Errorf("%s: %v", what, err)

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/hako-run/hako/config"
 )
 
@@ -82,6 +84,11 @@ func (s *server) serve(e *exchange, r *http.Request) {
 	s.identify(e, r)
 	if r.Method == http.MethodConnect {
 		e.fail(http.StatusNotImplemented, errors.New("CONNECT is not served"))
+		return
+	}
+	// net/http lets them through where they come by HTTP/2.
+	if !httpguts.ValidHeaderFieldName(r.Method) || !validHost(r.Host) {
+		e.fail(http.StatusBadRequest, errors.New("the method or the host is malformed"))
 		return
 	}
 	match, raw, ok := cleanPath(r.URL)
@@ -179,6 +186,19 @@ func (e *exchange) failBody(bad error) {
 		e.w.Header().Set("Connection", "close")
 	}
 	e.fail(bodyStatus(bad), fmt.Errorf("read the request's body: %w", bad))
+}
+
+// validHost reports whether a host could be one, with a port maybe.
+func validHost(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c >= 'A' && c <= 'Z':
+		case strings.IndexByte("-._~!$&'()*+;=:[]%", c) >= 0: // RFC 3986, 3.2.2
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // setPath puts the cleaned path into a request's URL.

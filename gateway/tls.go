@@ -246,7 +246,9 @@ func (c *certificates) challenges(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/.well-known/acme-challenge/") {
 			if a := c.set.Load().acme; a != nil && a.has(hostOf(r.Host)) {
-				a.manager.HTTPHandler(next).ServeHTTP(w, r)
+				plain := *r
+				plain.Host = hostOf(r.Host) // autocert compares it with its port
+				a.manager.HTTPHandler(next).ServeHTTP(w, &plain)
 				return
 			}
 		}
