@@ -64,10 +64,18 @@ func (a *app) openStore(create bool) (*pagestore.Store, error) {
 	o := a.storeOptions
 	o.Logger = slog.New(slog.DiscardHandler) // what matters to a command comes back to it as an error
 	s, err := pagestore.Open(dir, o)
-	if errors.Is(err, pagestore.ErrDamaged) {
+	switch {
+	case errors.Is(err, pagestore.ErrLoss):
+		return nil, hintedError{err, "`hako db verify --accept-loss` goes on without them; a copy of " + dir + " made before keeps what can still be saved"}
+	case errors.Is(err, pagestore.ErrDamaged):
 		return nil, hintedError{err, ""} // no command can do anything about it
+	case err != nil:
+		return nil, err
 	}
-	return s, err
+	if reason := s.ReadOnly(); reason != nil {
+		fmt.Fprintf(a.Err, "hako: databases can only be read: %v\n", reason)
+	}
+	return s, nil
 }
 
 // A noStoreError says that nothing was ever kept in the data directory.

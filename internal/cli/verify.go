@@ -17,17 +17,28 @@ type verifyJSON struct {
 }
 
 func (a *app) verifyCommand() *cobra.Command {
+	var accept bool
 	cmd := &cobra.Command{
 		Use:   "verify [NAME]",
 		Short: "Check a database, or all: hash chain, page checksums, SQLite's integrity_check of the newest version",
-		Args:  arguments(0, 1),
+		Long: `Check a database, or all: the hash chain of its versions, the checksums of its
+pages, and SQLite's integrity_check of the newest version.
+
+A store whose newest part is damaged, so that acknowledged commits are lost, is
+not opened by any command. With --accept-loss this one opens it without them; the
+damaged log is kept in the folder lost of the store.`,
+		Args: arguments(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if err := pagestore.CheckName(args[0]); err != nil {
 					return nameError(args[0], err)
 				}
 			}
+			a.storeOptions.AcceptLoss = accept
 			return a.withStore(false, func(s *pagestore.Store) error {
+				if lost := s.Lost(); lost != nil {
+					fmt.Fprintf(a.Err, "hako: went on without what was lost: %v\n", lost)
+				}
 				names := args
 				if len(names) == 0 {
 					var err error
@@ -40,6 +51,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		},
 		ValidArgsFunction: a.complete(completeName),
 	}
+	cmd.Flags().BoolVar(&accept, "accept-loss", false, "open a store whose newest commits are damaged, without them")
 	a.jsonFlag(cmd)
 	return cmd
 }
