@@ -80,7 +80,7 @@ func (c *connection) confine() error {
 		{sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 500},
 		{sqlite3.SQLITE_LIMIT_VDBE_OP, 1 << 20},
 		{sqlite3.SQLITE_LIMIT_ATTACHED, 5},
-		{sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000},
+		{sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256},
 		{sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 100},
 		{sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0},
 	} {

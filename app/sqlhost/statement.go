@@ -1,6 +1,8 @@
 package sqlhost
 
 import (
+	"bytes"
+
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -107,6 +109,9 @@ func (c *connection) prepare(sql []byte) (s *statement, rest []byte, err error) 
 	if len(sql) > c.o.MaxSQL {
 		return nil, nil, &Error{Code: sqlite3.SQLITE_TOOBIG, Text: "statement too long"}
 	}
+	if bytes.IndexByte(sql, 0) >= 0 {
+		return nil, nil, &Error{Code: sqlite3.SQLITE_MISUSE, Text: "statement has a zero byte in it"}
+	}
 	if s := c.cached.take(sql); s != nil {
 		return s, nil, nil
 	}
@@ -144,18 +149,18 @@ func (c *connection) prepare(sql []byte) (s *statement, rest []byte, err error) 
 func blank(sql []byte) bool {
 	for i := 0; i < len(sql); {
 		switch b := sql[i]; {
-		case b == ' ' || b == ';' || b >= '\t' && b <= '\r' || b == 0:
+		case b == ' ' || b == ';' || b >= '\t' && b <= '\r':
 			i++
 		case b == '-' && i+1 < len(sql) && sql[i+1] == '-':
 			for i < len(sql) && sql[i] != '\n' {
 				i++
 			}
 		case b == '/' && i+1 < len(sql) && sql[i+1] == '*':
-			i += 2
-			for i < len(sql) && !(sql[i] == '/' && sql[i-1] == '*' && i >= 3) {
-				i++
+			end := bytes.Index(sql[i+2:], []byte("*/"))
+			if end < 0 {
+				return true
 			}
-			i++
+			i += end + 4
 		default:
 			return false
 		}
