@@ -1,0 +1,5 @@
+//go:build !wasip1
+
+package sql
+
+import _ "github.com/hako-run/hako/sqlite" // the driver
