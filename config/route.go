@@ -32,9 +32,8 @@ type Route struct {
 	CORS *CORS `toml:"cors"`
 	// Auth asks for a name and a password.
 	Auth *BasicAuth `toml:"auth"`
-	// Timeout is the time that the response may take to begin, and, where the
-	// body is not streamed, to end. Off if absent, apart from what the app or
-	// the upstream has.
+	// Timeout is the time until the response begins; after it the answer is
+	// 504. Off if absent, apart from what the app or the upstream has.
 	Timeout *Duration `toml:"timeout"`
 	// MaxBody takes the place of server.limits.body.
 	MaxBody *Size `toml:"max_body"`

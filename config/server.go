@@ -21,7 +21,8 @@ type Server struct {
 	// HTTP3 offers HTTP/3 on the UDP port of every TCP listener with TLS.
 	HTTP3 bool `toml:"http3"`
 	// Trusted are proxies whose X-Forwarded-For, -Host and -Proto are believed
-	// and passed on; from anybody else they are dropped.
+	// and passed on; from anybody else they are dropped. Whoever connects to a
+	// unix socket is trusted.
 	Trusted []Network `toml:"trusted" example:"[\"10.0.0.0/8\"]"`
 	// ErrorPages is a folder with pages for errors that the server itself
 	// answers with: 404.html, 502.html and so on.

@@ -197,7 +197,11 @@ func (e *exchange) send(p []byte) (n int, err error) {
 // ReadFrom implements io.ReaderFrom, so that files are sent by the kernel.
 func (e *exchange) ReadFrom(r io.Reader) (n int64, err error) {
 	rf, ok := e.w.(io.ReaderFrom)
-	if !ok || !e.begun || e.encoder != nil {
+	// What is small goes out in one piece with the header, which the kernel's
+	// way would send before it.
+	l, limitedBy := r.(*io.LimitedReader)
+	small := limitedBy && l.N <= 32<<10
+	if !ok || !e.begun || e.encoder != nil || small {
 		buffer := copyPool.Get().(*[32 << 10]byte)
 		defer copyPool.Put(buffer)
 		return io.CopyBuffer(struct{ io.Writer }{e}, struct{ io.Reader }{r}, buffer[:])
@@ -205,9 +209,8 @@ func (e *exchange) ReadFrom(r io.Reader) (n int64, err error) {
 	// The steps are cut from the inner reader, since the kernel's way is taken
 	// for a file behind at most one limit.
 	left := int64(-1)
-	limited, ok := r.(*io.LimitedReader)
-	if ok {
-		r, left = limited.R, limited.N
+	if limitedBy {
+		r, left = l.R, l.N
 	}
 	step := io.LimitedReader{R: r}
 	for left != 0 {
@@ -222,7 +225,7 @@ func (e *exchange) ReadFrom(r io.Reader) (n int64, err error) {
 		e.written += m
 		if left > 0 {
 			left -= m
-			limited.N = left
+			l.N = left
 		}
 		if err != nil || m < want {
 			return n, err

@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"io"
+	"net"
 	"net/url"
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hako-run/hako/config"
 )
@@ -97,7 +100,16 @@ func FuzzRaw(f *testing.F) {
 		if len(text) > 1<<16 {
 			return
 		}
-		answer := h.raw(text)
+		conn, err := net.Dial("tcp", h.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_, _ = io.WriteString(conn, text)
+		_ = conn.(*net.TCPConn).CloseWrite()
+		b, _ := io.ReadAll(conn)
+		answer := string(b)
 		// HTTP/2 answers in frames.
 		if answer != "" && !strings.HasPrefix(answer, "HTTP/1.") && !strings.HasPrefix(text, "PRI * HTTP/2.0") {
 			t.Fatalf("%q is answered %q", text, answer)

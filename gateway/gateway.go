@@ -257,6 +257,7 @@ func (g *Gateway) apply(c *config.Config) (err error) {
 	}
 	if old != nil {
 		g.old = slices.DeleteFunc(append(g.old, old), (*state).isReleased)
+		g.metrics.forget(old.config, c)
 		old.retire()
 	}
 	return nil

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -246,7 +247,7 @@ func TestReloadOfListeners(t *testing.T) {
 		t.Error("the old address still accepts")
 	}
 	for _, name := range []string{"a.sock", "b.sock"} {
-		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", dir+"/"+name) }}}
+		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", dir+"/"+name) }}}
 		r, err := c.Get("http://x/")
 		if err != nil || r.StatusCode != 200 {
 			t.Fatalf("%s: %v", name, err)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -80,9 +79,13 @@ func (f *front) Addr() net.Addr { return f.addr }
 // of g that stay, and new ones, which opened has again.
 func (g *Gateway) openListeners(c *config.Config) (all, opened []*listener, err error) {
 	for _, want := range c.Server.Listen {
-		i := slices.IndexFunc(g.listeners, func(l *listener) bool { return l.config == want })
-		if i >= 0 {
-			all = append(all, g.listeners[i])
+		kept := len(all)
+		for _, l := range g.listeners { // systemd may have passed several
+			if l.config == want {
+				all = append(all, l)
+			}
+		}
+		if len(all) > kept {
 			continue
 		}
 		sockets, err := g.listen(want)

@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hako-run/hako/config"
 )
 
 // metrics are what Prometheus sees. Series of a route are looked up once, when
@@ -182,5 +185,19 @@ func (u *upstreamMetrics) target(server string) *targetMetrics {
 		healthy:  u.all.upHealthy.WithLabelValues(u.name, server),
 		failures: u.all.upFailures.WithLabelValues(u.name, server),
 		latency:  u.all.upLatency.WithLabelValues(u.name, server),
+	}
+}
+
+// forget drops the series of servers that a configuration has no more.
+func (m *metrics) forget(old, now *config.Config) {
+	for _, u := range old.Upstreams {
+		kept := now.Upstream(u.Name)
+		for _, t := range u.URL {
+			if kept == nil || !slices.Contains(kept.URL, t) {
+				m.upHealthy.DeleteLabelValues(u.Name, t.String())
+				m.upFailures.DeleteLabelValues(u.Name, t.String())
+				m.upLatency.DeleteLabelValues(u.Name, t.String())
+			}
+		}
 	}
 }

@@ -175,7 +175,7 @@ func encodeAttributes(list []attribute.KeyValue) []otlpAttribute {
 		case attribute.FLOAT64:
 			value["doubleValue"] = kv.Value.AsFloat64()
 		default:
-			value["stringValue"] = kv.Value.Emit()
+			value["stringValue"] = kv.Value.String()
 		}
 		encoded = append(encoded, otlpAttribute{string(kv.Key), value})
 	}

@@ -121,7 +121,7 @@ func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err // not the server's fault
 		}
 		t.failed(err)
-		if attempt >= u.config.Retries || !retriable(r, guard, err) || len(u.targets) < 2 && !isConnect(err) {
+		if attempt >= u.config.Retries || !retriable(r, guard, err) || len(u.targets) < 2 {
 			return nil, fmt.Errorf("%s: %w", t.label, err)
 		}
 		if guard != nil && !guard.detach() {
