@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -206,6 +208,51 @@ func TestReloadLosesNothing(t *testing.T) {
 	if r, _ := h.get("/"); r.Header.Get("Location") != "/30" {
 		t.Errorf("after the last reload: %v", r.Header)
 	}
+}
+
+// TestReloadLeavesNothingBehind holds that servers whose settings are not in
+// force any more end with their connections, and that TLS can be turned on and
+// off on an address that stays.
+func TestReloadLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	issue(t, dir, "a", "a.test")
+	text := func(i int) string {
+		scheme := "http"
+		if i%2 == 1 {
+			scheme = "https"
+		}
+		return fmt.Sprintf("[server]\nlisten = '%s://127.0.0.1:0'\ntimeouts.idle = '%ds'\n[server.tls]\ncertificates = [{ cert = 'a.pem', key = 'a.key' }]\n[[route]]\nredirect = '/%d'", scheme, 100+i, i)
+	}
+	h := startIn(t, dir, text(0), Options{})
+	address := h.addr()
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, CheckRedirect: h.client.CheckRedirect}
+	defer c.CloseIdleConnections()
+	for i := range 20 {
+		if err := h.Reload(parse(t, dir, text(i))); err != nil {
+			t.Fatal(err)
+		}
+		url := []string{"http://", "https://"}[i%2] + address
+		r, err := c.Get(url)
+		if err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+		_ = r.Body.Close()
+		if got := r.Header.Get("Location"); got != fmt.Sprintf("/%d", i) {
+			t.Errorf("%d: %s", i, got)
+		}
+	}
+	c.CloseIdleConnections()
+	eventually(t, "one server is left", func() bool {
+		l := h.listeners[0]
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.fronts) == 1
+	})
+	eventually(t, "one state is left", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return !slices.ContainsFunc(h.old, func(s *state) bool { return !s.isReleased() })
+	})
 }
 
 func TestBadReloadLeavesTheOld(t *testing.T) {

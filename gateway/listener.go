@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hako-run/hako/config"
@@ -42,15 +44,19 @@ type serverSettings struct {
 	headerBytes  int
 	streams      int
 	h2c          bool
+	tls          bool
 	minTLS       uint16
 	altSvc       string
 }
 
-// A front is an http.Server with the connections that were given to it.
+// A front is an http.Server with the connections that were given to it. When
+// another is in force and its last connection has ended, it is closed.
 type front struct {
 	server *server
 	http   *http.Server
+	tls    bool
 	conns  chan net.Conn
+	open   atomic.Int64 // connections
 	addr   net.Addr
 	closed chan struct{}
 	once   sync.Once
@@ -81,7 +87,7 @@ func (g *Gateway) openListeners(c *config.Config) (all, opened []*listener, err 
 	for _, want := range c.Server.Listen {
 		kept := len(all)
 		for _, l := range g.listeners { // systemd may have passed several
-			if l.config == want {
+			if l.config.Network == want.Network && l.config.Address == want.Address && !slices.Contains(all, l) {
 				all = append(all, l)
 			}
 		}
@@ -147,6 +153,11 @@ func (l *listener) address() string {
 func (l *listener) configure(c *config.Server) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, want := range c.Listen {
+		if want.Network == l.config.Network && want.Address == l.config.Address {
+			l.config.TLS = want.TLS
+		}
+	}
 	s := serverSettings{
 		header: c.Timeouts.Header.D(), idle: c.Timeouts.Idle.D(), headerBytes: int(c.Limits.Header), streams: c.Limits.Streams, h2c: c.H2C,
 	}
@@ -155,13 +166,11 @@ func (l *listener) configure(c *config.Server) {
 		s.altSvc = `h3=":` + port + `"; ma=86400`
 	}
 	if l.config.TLS {
-		s.minTLS = minTLS(c.TLS)
+		s.tls, s.minTLS = true, minTLS(c.TLS)
 	}
-	if l.front != nil && s == l.settings {
+	old := l.front
+	if old != nil && s == l.settings {
 		return
-	}
-	if l.front != nil {
-		l.front.server.retired.Store(true)
 	}
 	l.settings = s
 	l.front = l.newFront(s)
@@ -169,17 +178,46 @@ func (l *listener) configure(c *config.Server) {
 	if l.started {
 		l.serve(l.front)
 	}
+	if old != nil {
+		old.server.retired.Store(true)
+		if old.open.Load() == 0 {
+			l.drop(old)
+		}
+	}
+}
+
+// drop ends a front without connections. l.mu is held.
+func (l *listener) drop(f *front) {
+	_ = f.Close()
+	l.fronts = slices.DeleteFunc(slices.Clone(l.fronts), func(other *front) bool { return other == f })
+}
+
+// connState takes connections that have ended from a front's count; accept
+// adds them.
+func (l *listener) connState(f *front) func(net.Conn, http.ConnState) {
+	return func(_ net.Conn, state http.ConnState) {
+		if state != http.StateClosed && state != http.StateHijacked {
+			return
+		}
+		if f.open.Add(-1) == 0 && f.server.retired.Load() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if f != l.front && f.open.Load() == 0 {
+				l.drop(f)
+			}
+		}
+	}
 }
 
 func (l *listener) newFront(s serverSettings) *front {
 	g := l.gateway
 	_, unix := l.socket.(*net.UnixListener)
-	srv := &server{gateway: g, tls: l.config.TLS, unix: unix, altSvc: s.altSvc}
-	f := &front{server: srv, conns: make(chan net.Conn), addr: l.socket.Addr(), closed: make(chan struct{})}
+	srv := &server{gateway: g, tls: s.tls, unix: unix, altSvc: s.altSvc}
+	f := &front{server: srv, tls: s.tls, conns: make(chan net.Conn), addr: l.socket.Addr(), closed: make(chan struct{})}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(l.config.TLS)
-	protocols.SetUnencryptedHTTP2(s.h2c && !l.config.TLS)
+	protocols.SetHTTP2(s.tls)
+	protocols.SetUnencryptedHTTP2(s.h2c && !s.tls)
 	f.http = &http.Server{
 		Handler:           g.certs.challenges(srv),
 		ReadHeaderTimeout: s.header,
@@ -195,7 +233,8 @@ func (l *listener) newFront(s serverSettings) *front {
 			WriteByteTimeout:     30 * time.Second,
 		},
 	}
-	if l.config.TLS {
+	f.http.ConnState = l.connState(f)
+	if s.tls {
 		f.http.TLSConfig = g.certs.tlsConfig(s.minTLS)
 		f.http.Handler = srv
 	}
@@ -220,13 +259,13 @@ func (l *listener) start() {
 func (l *listener) serve(f *front) {
 	l.tasks.Go(func() {
 		var err error
-		if l.config.TLS {
+		if f.tls {
 			err = f.http.ServeTLS(f, "", "")
 		} else {
 			err = f.http.Serve(f)
 		}
 		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			l.gateway.log.Error("a listener has ended", "listen", l.config.String(), "error", err)
+			l.gateway.log.Error("a listener has ended", "listen", l.address(), "error", err)
 		}
 	})
 }
@@ -251,7 +290,7 @@ func (l *listener) accept() {
 			}
 			// Out of descriptors, mostly: what is served gives some back.
 			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			l.gateway.log.Warn("a connection could not be accepted", "listen", l.config.String(), "error", err, "again_in", wait.String())
+			l.gateway.log.Warn("a connection could not be accepted", "listen", l.address(), "error", err, "again_in", wait.String())
 			select {
 			case <-time.After(wait):
 			case <-l.stopped:
@@ -262,13 +301,23 @@ func (l *listener) accept() {
 		wait = 0
 		m.connections.Inc()
 		conn = slots.wrap(conn, m.connections.Dec)
-		l.mu.Lock()
-		f := l.front
-		l.mu.Unlock()
-		select {
-		case f.conns <- conn:
-		case <-f.closed:
-			_ = conn.Close()
+		for given := false; !given; {
+			l.mu.Lock()
+			f := l.front
+			f.open.Add(1)
+			l.mu.Unlock()
+			select {
+			case f.conns <- conn:
+				given = true
+			case <-f.closed: // the listener ends
+				f.open.Add(-1)
+				select {
+				case <-l.stopped:
+					_ = conn.Close()
+					return
+				default:
+				}
+			}
 		}
 	}
 }
