@@ -22,7 +22,9 @@ type connection struct {
 
 	// resolve says what to open for the name of an attached database, if it is
 	// not nil.
-	resolve func(name string) (snapshot string, readOnly bool, err error)
+	resolve func(name string) (snapshot string, o vfscore.OpenOptions, err error)
+
+	temp *vfscore.Quota // of temporary files; nil: none
 }
 
 var connections = struct {

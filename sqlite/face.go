@@ -64,7 +64,11 @@ func xOpen(tls *libc.TLS, pVfs, zName, pFile uintptr, flags int32, pOutFlags uin
 	case flags&sqlite3.SQLITE_OPEN_WAL != 0:
 		return sqlite3.SQLITE_CANTOPEN
 	default:
-		code = openCFile(pFile, &openFile{file: store.vfs.OpenTemp()})
+		temp := store.vfs.OpenTemp()
+		if c := ofTLS(tls); c != nil && c.temp != nil {
+			temp.Count(c.temp)
+		}
+		code = openCFile(pFile, &openFile{file: temp})
 	}
 	if pOutFlags != 0 {
 		*at[int32](pOutFlags) = out
@@ -79,22 +83,17 @@ func openMain(tls *libc.TLS, store *openStore, zName, pFile uintptr, flags int32
 		string(textAt(sqlite3.Xsqlite3_uri_parameter(tls, zName, uriMode))) == "rwc"
 	c.count(1) // keeps it
 	name := libc.GoString(zName)
+	o := vfscore.OpenOptions{Create: create, ReadOnly: flags&sqlite3.SQLITE_OPEN_READONLY != 0}
 	if c.resolve != nil {
-		snapshot, pinned, err := c.resolve(name)
+		snapshot, how, err := c.resolve(name)
 		if err != nil {
 			c.session.Record(fmt.Errorf("open %s: %w", name, err))
 			c.count(-1)
 			return sqlite3.SQLITE_CANTOPEN, false
 		}
-		name, create = snapshot, false
-		if pinned {
-			flags = flags&^sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_READONLY
-		}
+		name, o = snapshot, how
 	}
-	m, rc := c.session.OpenMainIn(store.vfs, name, vfscore.OpenOptions{
-		Create:   create,
-		ReadOnly: flags&sqlite3.SQLITE_OPEN_READONLY != 0,
-	})
+	m, rc := c.session.OpenMainIn(store.vfs, name, o)
 	if rc != vfscore.OK {
 		c.count(-1)
 		if err := c.session.Err(); (errors.Is(err, pagestore.ErrUnknownDatabase) || errors.Is(err, pagestore.ErrName)) && namesFile(name) {

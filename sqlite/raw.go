@@ -36,12 +36,15 @@ func (r Raw) Session() *vfscore.Session { return r.c.session }
 // of SQLite: an error that Is one of pagestore's, or nil.
 func (r Raw) Cause(code int, text string) error { return causeOf(r.c.session, code, text) }
 
-// Resolve makes the connection ask f what to open for a name that it is to
-// ATTACH, and whether to open it read-only. Such a name is no longer that of a
-// database in the store.
-func (r Raw) Resolve(f func(name string) (snapshot string, readOnly bool, err error)) {
+// Resolve makes the connection ask f what to open, and how, for a name that it
+// is to ATTACH. Such a name is no longer that of a database in the store.
+func (r Raw) Resolve(f func(name string) (snapshot string, o vfscore.OpenOptions, err error)) {
 	r.c.link.resolve = f
 }
+
+// LimitTemp bounds the connection's temporary files, opened from now on: what
+// they hold together, in bytes. Beyond it is SQLITE_FULL.
+func (r Raw) LimitTemp(max int64) { r.c.link.temp = &vfscore.Quota{Left: max} }
 
 // Begin makes ctx bound the waits of the calls that follow, and forgets the
 // cause of errors before.

@@ -27,6 +27,7 @@ type Main struct {
 	opened   *pagestore.Snapshot // if it was opened other than by the head
 	pin      *pagestore.Snapshot // read this instead of the head; opened at first
 	readOnly bool                // since it was opened
+	fixed    bool                // Pin is refused
 
 	lock    LockLevel
 	snap    *pagestore.Snapshot // from LockShared on; pin or owned
@@ -101,6 +102,9 @@ func (m *Main) Seen() (v pagestore.Version, commits int) {
 func (m *Main) Pin(at string) error {
 	if m.lock != LockNone {
 		return fmt.Errorf("pin %s to %q: a transaction has already read it: end that first", m.db.Name(), at)
+	}
+	if m.fixed {
+		return fmt.Errorf("pin %s to %q: %w: no more than %s was granted", m.db.Name(), at, pagestore.ErrReadOnly, m.name)
 	}
 	if at == "" {
 		m.unpin(m.opened)

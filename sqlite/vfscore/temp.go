@@ -1,6 +1,7 @@
 package vfscore
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -13,8 +14,18 @@ type Temp struct {
 	scratch *pagestore.Scratch
 	of      *Main // whose rollback journal it is
 	keep    bool  // beyond Close
+	quota   *Quota
 	err     error
 }
+
+// A Quota is what is left of the bytes that the temporary files of a connection
+// may hold.
+type Quota struct{ Left int64 }
+
+var errQuota = errors.New("the temporary files have as many bytes as they may")
+
+// Count makes the file, which is empty, one of those that share a quota.
+func (t *Temp) Count(q *Quota) { t.quota = q }
 
 // spareSize is how large a journal may be for its memory to be kept, in bytes.
 const spareSize = 128 << 10
@@ -36,6 +47,9 @@ func (m *Main) OpenJournal() *Temp {
 func (t *Temp) Close() Code {
 	if t.keep {
 		return OK
+	}
+	if t.quota != nil {
+		t.quota.Left += t.size()
 	}
 	if t.of != nil && t.of.journal == t {
 		t.of.journal = nil
@@ -66,6 +80,14 @@ func (t *Temp) Read(p []byte, off int64) Code {
 
 // Write writes p at off.
 func (t *Temp) Write(p []byte, off int64) Code {
+	if t.quota != nil {
+		if more := off + int64(len(p)) - t.size(); more > 0 {
+			if more > t.quota.Left {
+				return t.fail(errQuota, Full)
+			}
+			defer t.recount(t.size())
+		}
+	}
 	if _, err := t.scratch.WriteAt(p, off); err != nil {
 		return t.fail(err, IOErrWrite)
 	}
@@ -74,11 +96,21 @@ func (t *Temp) Write(p []byte, off int64) Code {
 
 // Truncate sets the file's length.
 func (t *Temp) Truncate(size int64) Code {
+	if t.quota != nil {
+		if size-t.size() > t.quota.Left {
+			return t.fail(errQuota, Full)
+		}
+		defer t.recount(t.size())
+	}
 	if err := t.scratch.Truncate(size); err != nil {
 		return t.fail(err, IOErrTruncate)
 	}
 	return OK
 }
+
+// recount takes from the quota, or gives back, what the file has grown since it
+// had a size of before.
+func (t *Temp) recount(before int64) { t.quota.Left -= t.size() - before }
 
 // Size returns the file's length in bytes.
 func (t *Temp) Size() (int64, Code) { return t.size(), OK }

@@ -65,6 +65,7 @@ func (v *VFS) NewSession(o SessionOptions) *Session {
 type OpenOptions struct {
 	Create   bool // make it if it does not exist
 	ReadOnly bool
+	Fixed    bool // refuse Pin: what is named is all that may be read
 }
 
 // OpenMain opens the database or snapshot that name names, as
@@ -95,7 +96,7 @@ func (s *Session) openMain(v *VFS, name string, o OpenOptions) (*Main, error) {
 		return nil, err
 	}
 	store := v.store
-	m := &Main{s: s, vfs: v, name: name, readOnly: o.ReadOnly}
+	m := &Main{s: s, vfs: v, name: name, readOnly: o.ReadOnly, fixed: o.Fixed}
 	if ref.Kind != pagestore.RefHead {
 		if m.pin, err = store.Snapshot(ref); err != nil {
 			return nil, err
