@@ -107,6 +107,7 @@ func (c *connection) confine() error {
 		return err
 	}
 	c.raw.Session().SetBusyTimeout(c.o.BusyTimeout)
+	c.raw.LimitTemp(c.o.MaxTemp)
 	sqlite3.Xsqlite3_progress_handler(c.tls, c.db, progressOps, funcPointer(progress), c.id)
 	if rc := sqlite3.Xsqlite3_set_authorizer(c.tls, c.db, funcPointer(authorize), c.id); rc != sqlite3.SQLITE_OK {
 		return fmt.Errorf("authorizer: SQLite error %d", rc)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hako-run/hako/pagestore"
+	"github.com/hako-run/hako/sqlite/vfscore"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -155,23 +156,23 @@ func (d *Databases) connect(ctx context.Context, name string, flags int32) (int3
 			return 0, &Error{Code: sqlite3.SQLITE_CANTOPEN, Text: visible(err), Cause: err}
 		}
 	}
-	c.raw.Resolve(func(name string) (string, bool, error) {
-		if name == "" {
-			return "", false, errors.New("a temporary database cannot be attached")
-		}
-		g, version, err := d.find(name)
-		if err != nil {
-			return "", false, err
-		}
-		if version != "" {
-			return g.ref.Database + "@" + version, true, nil
-		}
-		return g.Database, g.ReadOnly || g.pinned(), nil
-	})
+	c.raw.Resolve(d.attach)
 	n := newHandle()
 	_, commits := c.main.Seen()
 	d.open[n] = &handle{c: c, cursors: make(map[int32]*cursor), commits: map[string]int{g.ref.Database: commits}}
 	return n, nil
+}
+
+// attach says what to open for a name that a guest attaches.
+func (d *Databases) attach(name string) (snapshot string, o vfscore.OpenOptions, err error) {
+	g, version, err := d.find(name)
+	if err != nil {
+		return "", vfscore.OpenOptions{}, err
+	}
+	if version != "" {
+		return g.ref.Database + "@" + version, vfscore.OpenOptions{ReadOnly: true}, nil
+	}
+	return g.Database, vfscore.OpenOptions{ReadOnly: g.ReadOnly || g.pinned(), Fixed: g.pinned()}, nil
 }
 
 // release gives a connection back to the pool, or closes it if others cannot
@@ -214,6 +215,21 @@ func (d *Databases) Close() error {
 		errs = append(errs, d.disconnect(n))
 	}
 	return errors.Join(errs...)
+}
+
+// CanFreeze tells why an instance with these databases cannot be copied: a
+// transaction or a query is under way. Connections that are open do not
+// matter: a copy finds that it has none, and its driver opens others.
+func (d *Databases) CanFreeze() error {
+	for _, h := range d.open {
+		if len(h.cursors) > 0 {
+			return fmt.Errorf("the guest has a query of %s under way", h.c.kind.database)
+		}
+		if sqlite3.Xsqlite3_get_autocommit(h.c.tls, h.c.db) == 0 {
+			return fmt.Errorf("the guest has a transaction of %s under way", h.c.kind.database)
+		}
+	}
+	return nil
 }
 
 // Err returns the error behind the last result code that told the guest of a

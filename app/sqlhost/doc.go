@@ -30,7 +30,7 @@
 // up among the grants, and SQLite runs with its defensive settings. What a
 // connection can be left with is undone before another instance gets it, or it
 // is closed. A statement ends when the instance's time is up, and its
-// processor time is the instance's. [Options] bounds values and handles, not
-// the memory of one statement, which may hold several values at once, nor the
-// temporary files that it needs to sort.
+// processor time is the instance's. [Options] bounds values, handles and
+// temporary files, but not the memory of one statement, which may hold several
+// values at once.
 package sqlhost
