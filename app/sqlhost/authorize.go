@@ -65,6 +65,7 @@ func authorize(_ *libc.TLS, id uintptr, action int32, z1, z2, zSchema, _ uintptr
 	case sqlite3.SQLITE_FUNCTION:
 		return c.authorizeFunction(text(z2))
 	case sqlite3.SQLITE_PRAGMA:
+		c.setting = true
 		return c.authorizePragma(strings.ToLower(text(z1)), text(z2), z2 != 0)
 	case sqlite3.SQLITE_ATTACH:
 		return c.authorizeAttach(text(z1), z1 != 0)
@@ -142,6 +143,6 @@ func (c *connection) authorizeAttach(name string, literal bool) int32 {
 	if !literal || strings.HasPrefix(strings.ToLower(name), "file:") || name == ":memory:" {
 		return sqlite3.SQLITE_DENY
 	}
-	c.attached = true
+	c.attached, c.setting = true, true
 	return sqlite3.SQLITE_OK
 }

@@ -33,6 +33,7 @@ type connection struct {
 	dirty    bool                // by something that closing alone undoes
 	pragmas  map[string]struct{} // of those that can be set back
 	attached bool
+	setting  bool // the statement that was compiled last is a PRAGMA or the like
 
 	// The call under way.
 	running bool

@@ -104,9 +104,9 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%+v", rs)
 	}
 	// Temporary files.
-	small := newShop(t, sqlhost.Options{MaxTemp: 8 << 20})
-	for _, q := range []string{"WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i+1 FROM n) SELECT count(*) FROM n",
-		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<300000) SELECT * FROM n ORDER BY hex(randomblob(50))"} {
+	small := newShop(t, sqlhost.Options{MaxTemp: 256 << 10})
+	for _, q := range []string{"WITH RECURSIVE n(i,b) AS (SELECT 1, zeroblob(999) UNION SELECT i+1, zeroblob(1000) FROM n) SELECT count(*) FROM n",
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<20000) SELECT * FROM n ORDER BY hex(randomblob(500))"} {
 		if r := small.sql(small.databases(), "shop", q)[0]; r.Code != 13 {
 			t.Errorf("%.60s is not SQLITE_FULL but %d %s", q, r.Code, r.Error)
 		}

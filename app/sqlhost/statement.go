@@ -120,6 +120,7 @@ func (c *connection) prepare(sql []byte) (s *statement, rest []byte, err error) 
 		return nil, nil, &Error{Code: sqlite3.SQLITE_NOMEM, Text: "out of memory"}
 	}
 	defer sqlite3.Xsqlite3_free(c.tls, p)
+	c.setting = false
 	out := at[[2]uintptr](c.cell)
 	*out = [2]uintptr{}
 	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, p, int32(len(sql)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, c.cell, c.cell+8)
@@ -140,7 +141,8 @@ func (c *connection) prepare(sql []byte) (s *statement, rest []byte, err error) 
 		}
 		s.names = append(s.names, name)
 	}
-	c.cached.add(c.tls, s, blank(rest))
+	// A PRAGMA acts when it is compiled, and the authorizer notes it then.
+	c.cached.add(c.tls, s, blank(rest) && !c.setting)
 	return s, rest, nil
 }
 
