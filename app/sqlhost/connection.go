@@ -178,7 +178,7 @@ func (c *connection) end(cancel context.CancelFunc) error {
 		over = context.Cause(c.ctx)
 	}
 	c.running, c.ctx = false, nil
-	c.raw.Session().SetContext(nil)
+	c.raw.Session().SetContext(context.Background())
 	return over
 }
 
@@ -194,7 +194,7 @@ func (c *connection) reset() bool {
 	}
 	session := c.raw.Session()
 	session.Unpin()
-	c.raw.Begin(nil)
+	c.raw.Begin(context.Background())
 	if c.dirty || c.attached {
 		return false
 	}

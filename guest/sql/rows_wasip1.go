@@ -201,3 +201,12 @@ func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	}
 	return reflect.TypeFor[string]()
 }
+
+// isTime reports whether a column of this declared type holds times.
+func isTime(declared string) bool {
+	switch declared {
+	case "DATE", "DATETIME", "TIMESTAMP":
+		return true
+	}
+	return false
+}

@@ -53,12 +53,3 @@ func (n *name) formatTime(t time.Time) string {
 	}
 	return t.Format(n.timeFormat)
 }
-
-// isTime reports whether a column of this declared type holds times.
-func isTime(declared string) bool {
-	switch declared {
-	case "DATE", "DATETIME", "TIMESTAMP":
-		return true
-	}
-	return false
-}
