@@ -246,6 +246,10 @@ func (d *Databases) Versions() []Version {
 	return list
 }
 
+// ClearVersions begins Versions anew, for an instance that goes on to another
+// request.
+func (d *Databases) ClearVersions() { clear(d.seen) }
+
 // look notes what versions a connection has come to.
 func (d *Databases) look(h *handle) {
 	if !h.c.attached {

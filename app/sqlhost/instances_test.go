@@ -97,6 +97,36 @@ func TestForksOpenTheirOwn(t *testing.T) {
 	}
 }
 
+func TestDatabaseIsReplaced(t *testing.T) {
+	s := newShop(t, sqlhost.Options{})
+	s.native("shop", "CREATE TABLE t(x)", "INSERT INTO t VALUES('first')")
+	look := func(want string) {
+		t.Helper()
+		d := s.databases()
+		if r := s.sql(d, "shop", "SELECT * FROM t")[0]; r.Error != "" || r.Rows[0][0] != "string "+want {
+			t.Errorf("%+v, not %s", r, want)
+		}
+		if len(d.Versions()) != 1 {
+			t.Error(d.Versions())
+		}
+		if d.ClearVersions(); len(d.Versions()) != 0 {
+			t.Error(d.Versions())
+		}
+	}
+	look("first")
+	if err := s.store.Delete("shop"); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.sql(s.databases(), "shop", "SELECT * FROM t")[0]; r.Code != 14 {
+		t.Errorf("a database that was deleted: %+v", r)
+	}
+	if err := s.store.Rename("native", "shop"); err != nil {
+		t.Fatal(err)
+	}
+	s.native("shop", "CREATE TABLE t(x)", "INSERT INTO t VALUES('second')")
+	look("second")
+}
+
 func TestLimits(t *testing.T) {
 	s := newShop(t, sqlhost.Options{MaxValue: 1000, MaxSQL: 200})
 	rs := s.sql(s.databases(), "shop", "SELECT zeroblob(1000)", "SELECT zeroblob(1001)", "SELECT '"+string(bytes.Repeat([]byte("x"), 200))+"'")

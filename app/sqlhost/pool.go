@@ -45,16 +45,27 @@ func NewPool(s *pagestore.Store, o Options) *Pool {
 
 // take returns a connection, a new one if none is idle.
 func (p *Pool) take(ctx context.Context, k kind) (*connection, error) {
+	db, err := p.store.Database(k.database)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return nil, fmt.Errorf("take a connection to %s: pool: %w", k.database, pagestore.ErrClosed)
 	}
-	if list := p.idle[k]; len(list) > 0 {
+	for list := p.idle[k]; len(list) > 0; list = p.idle[k] {
 		c := list[len(list)-1].c
 		p.idle[k] = list[:len(list)-1]
-		p.mu.Unlock()
-		return c, nil
+		if c.main.Database() == db {
+			p.mu.Unlock()
+			return c, nil
+		}
+		// Its database was deleted or renamed, and this is another one.
+		if err := c.close(); err != nil {
+			p.mu.Unlock()
+			return nil, err
+		}
 	}
 	connector := p.connectors[k]
 	if connector == nil {
