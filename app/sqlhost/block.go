@@ -24,6 +24,9 @@ type argument struct {
 	bytes []byte // of a text or a blob; the guest's memory
 }
 
+// maxArguments is the highest number of a parameter in SQLite.
+const maxArguments = 32766
+
 // parseArguments reads a block of arguments: their number, of 32 bits, and for
 // each its type, the length of its name, the name and the value.
 func parseArguments(b []byte) ([]argument, error) {
@@ -35,6 +38,9 @@ func parseArguments(b []byte) ([]argument, error) {
 	}
 	count := binary.LittleEndian.Uint32(b)
 	b = b[4:]
+	if count > maxArguments {
+		return nil, misuse("there are %d arguments: a statement has no more than %d parameters", count, maxArguments)
+	}
 	if uint64(count)*2 > uint64(len(b)) {
 		return nil, misuse("%d arguments do not fit in a block of %d bytes", count, len(b)+4)
 	}

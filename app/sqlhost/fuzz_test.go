@@ -141,6 +141,20 @@ func FuzzCalls(f *testing.F) {
 	})
 }
 
+func TestTooManyArguments(t *testing.T) {
+	b := binary.LittleEndian.AppendUint32(nil, maxArguments+1)
+	for range maxArguments + 1 {
+		b = append(b, typeNull, 0)
+	}
+	if list, err := parseArguments(b); err == nil {
+		t.Errorf("%d arguments pass", len(list))
+	}
+	binary.LittleEndian.PutUint32(b, maxArguments)
+	if list, err := parseArguments(b[:len(b)-2]); err != nil || len(list) != maxArguments {
+		t.Errorf("%d arguments: %v", len(list), err)
+	}
+}
+
 func FuzzArguments(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 0, 3, 1, 'x', 2, 0, 0, 0, 'h', 'i'})
 	f.Add([]byte{255, 255, 255, 255})

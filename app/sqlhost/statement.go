@@ -17,8 +17,12 @@ type statement struct {
 	used       uint64
 }
 
-// cacheSize is how many statements a connection keeps compiled.
-const cacheSize = 48
+// A connection keeps cacheSize statements compiled, of no more than cachedSQL
+// bytes each.
+const (
+	cacheSize = 48
+	cachedSQL = 8 << 10
+)
 
 // A cache keeps statements by their text, so that guests need not keep
 // handles of them.
@@ -142,7 +146,7 @@ func (c *connection) prepare(sql []byte) (s *statement, rest []byte, err error) 
 		s.names = append(s.names, name)
 	}
 	// A PRAGMA acts when it is compiled, and the authorizer notes it then.
-	c.cached.add(c.tls, s, blank(rest) && !c.setting)
+	c.cached.add(c.tls, s, blank(rest) && !c.setting && len(sql) <= cachedSQL)
 	return s, rest, nil
 }
 

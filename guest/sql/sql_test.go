@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"database/sql"
 	"database/sql/driver"
 	"os"
 	"os/exec"
@@ -93,5 +94,19 @@ func TestGuestsAreSmall(t *testing.T) {
 		if strings.Contains(line, ".") && line != "github.com/hako-run/hako/guest/sql" {
 			t.Errorf("a guest imports %s", line)
 		}
+	}
+}
+
+// TestNative runs as a program does outside of a guest.
+func TestNative(t *testing.T) {
+	t.Setenv("HAKO_STORE", t.TempDir())
+	db, err := sql.Open("hako", "shop?create=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var n int
+	if err := db.QueryRow("SELECT hako_version()").Scan(&n); err != nil || n != 0 {
+		t.Errorf("version %d of a new database, %v", n, err)
 	}
 }
