@@ -12,6 +12,7 @@ import (
 	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/sqlite"
 	"github.com/hako-run/hako/sqlite/vfscore"
+	"github.com/hako-run/hako/wasi"
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -109,6 +110,13 @@ func (c *connection) confine() error {
 	}
 	c.raw.Session().SetBusyTimeout(c.o.BusyTimeout)
 	c.raw.LimitTemp(c.o.MaxTemp)
+	c.raw.Session().SetWait(func(f func()) {
+		if c.ctx == nil {
+			f()
+			return
+		}
+		wasi.Wait(c.ctx, f)
+	})
 	sqlite3.Xsqlite3_progress_handler(c.tls, c.db, progressOps, funcPointer(progress), c.id)
 	if rc := sqlite3.Xsqlite3_set_authorizer(c.tls, c.db, funcPointer(authorize), c.id); rc != sqlite3.SQLITE_OK {
 		return fmt.Errorf("authorizer: SQLite error %d", rc)

@@ -17,6 +17,7 @@ type Session struct {
 	timeout    time.Duration
 	ctx        context.Context // of the running call; nil: none
 	err        error
+	wait       func(f func()) // calls f, which waits; nil: plainly
 
 	mains  []*Main
 	supers map[string]*super
@@ -44,6 +45,10 @@ func (s *Session) SetContext(ctx context.Context) context.Context {
 	s.ctx = ctx
 	return old
 }
+
+// SetWait makes wait call what waits for a writer's turn: it may let go of the
+// thread meanwhile.
+func (s *Session) SetWait(wait func(f func())) { s.wait = wait }
 
 // SetBusyTimeout sets how long a writer waits for its turn.
 func (s *Session) SetBusyTimeout(d time.Duration) { s.timeout = max(d, 0) }
@@ -100,7 +105,11 @@ func (s *Session) Busy(n int) bool {
 		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, s.deadline)
-		w, err = m.db.Writer(ctx)
+		if s.wait == nil {
+			w, err = m.db.Writer(ctx)
+		} else {
+			s.wait(func() { w, err = m.db.Writer(ctx) })
+		}
 		cancel()
 	}
 	if err != nil {
