@@ -23,11 +23,11 @@ var errCGIHead = errors.New("the guest's output does not begin with CGI headers 
 
 // serveCGI runs the module as a command that gets the request by CGI/1.1
 // (RFC 3875), with the variables that WAGI adds.
-func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, prefix, id string, rec *Record) {
+func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *Record) {
 	rec.Forked = true
 	out := &cgiWriter{w: w, r: r}
 	errs := &lineLog{log: s.c.Log, level: 8}
-	env := append(cgiEnv(r, prefix, id), s.c.Spec.Env...)
+	env := append(cgiEnv(r, c), s.c.Spec.Env...)
 	args := s.c.Spec.Args
 	if query := r.URL.RawQuery; query != "" && !strings.Contains(query, "=") {
 		// An indexed query, in section 4.4: words for the command line. Not
@@ -66,7 +66,7 @@ func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, prefix, id st
 }
 
 // cgiEnv is the request as variables.
-func cgiEnv(r *http.Request, prefix, id string) []string {
+func cgiEnv(r *http.Request, c Call) []string {
 	host, port, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host, port = r.Host, "80"
@@ -79,21 +79,26 @@ func cgiEnv(r *http.Request, prefix, id string) []string {
 		remote = r.RemoteAddr
 	}
 	info := r.URL.Path
-	scheme := "http"
+	scheme := c.Scheme
+	if scheme == "" {
+		scheme = "http"
+		if r.TLS != nil {
+			scheme = "https"
+		}
+	}
 	env := []string{
 		"GATEWAY_INTERFACE=CGI/1.1", "SERVER_SOFTWARE=Hako", "SERVER_PROTOCOL=" + r.Proto,
 		"REQUEST_METHOD=" + r.Method, "QUERY_STRING=" + r.URL.RawQuery, "REQUEST_URI=" + r.RequestURI,
-		"SCRIPT_NAME=" + prefix, "PATH_INFO=" + info, "PATH_TRANSLATED=" + info,
+		"SCRIPT_NAME=" + c.Prefix, "PATH_INFO=" + info, "PATH_TRANSLATED=" + info,
 		"SERVER_NAME=" + host, "SERVER_PORT=" + port,
 		"REMOTE_ADDR=" + remote, "REMOTE_HOST=" + remote, "REMOTE_PORT=" + remotePort,
-		"X_MATCHED_ROUTE=" + prefix + "/...", "X_RAW_PATH_INFO=" + r.URL.EscapedPath(), "HTTP_HOST=" + r.Host,
+		"X_MATCHED_ROUTE=" + c.Prefix + "/...", "X_RAW_PATH_INFO=" + r.URL.EscapedPath(), "HTTP_HOST=" + r.Host,
 	}
-	if id != "" {
-		env = append(env, "HTTP_X_REQUEST_ID="+id)
+	if c.ID != "" {
+		env = append(env, "HTTP_X_REQUEST_ID="+c.ID)
 	}
-	if r.TLS != nil {
+	if scheme == "https" {
 		env = append(env, "HTTPS=on")
-		scheme = "https"
 	}
 	env = append(env, "X_FULL_URL="+scheme+"://"+r.Host+r.RequestURI)
 	if r.ContentLength > 0 {
@@ -109,7 +114,7 @@ func cgiEnv(r *http.Request, prefix, id string) []string {
 		if name == "Proxy" || name == "Content-Type" || name == "Content-Length" || strings.Contains(name, "_") {
 			continue
 		}
-		if name == "X-Request-Id" && id != "" {
+		if name == "X-Request-Id" && c.ID != "" {
 			continue
 		}
 		separator := ", "

@@ -20,9 +20,10 @@ import (
 // connection, a line of JSON, with it the guest's standard streams as
 // descriptors; one reply, a line of JSON. Closing the connection cancels.
 const (
-	opInfo = "info"
-	opStop = "stop"
-	opExec = "exec"
+	opInfo   = "info"
+	opStop   = "stop"
+	opExec   = "exec"
+	opReload = "reload"
 
 	maxRequest = 1 << 20 // bytes; arguments and variables
 )
@@ -169,6 +170,13 @@ func handle(ctx context.Context, conn *net.UnixConn, c Controller) {
 			if err != nil {
 				answer.Error = err.Error()
 			}
+		}
+	case opReload:
+		r, ok := c.(Reloader)
+		if !ok {
+			answer.Error = "it has no configuration to load"
+		} else if err := r.Reload(ctx); err != nil {
+			answer.Error = err.Error()
 		}
 	default:
 		answer.Error = fmt.Sprintf("operation %q is unknown: the other hako is of another version", q.Op)

@@ -22,6 +22,7 @@ type Info struct {
 	PID       int        `json:"pid"` // of the host process that it runs in
 	Started   time.Time  `json:"started"`
 	Ports     []PortInfo `json:"ports,omitempty"`
+	Addresses []string   `json:"addresses,omitempty"` // where a server listens
 	Databases []string   `json:"databases,omitempty"`
 	Usage     Usage      `json:"usage"`
 }
@@ -121,4 +122,11 @@ type Exec struct {
 	Args                  []string
 	Env                   []string // added to the process's own
 	Stdin, Stdout, Stderr *os.File // Stdin may be nil
+}
+
+// A Reloader is a Controller that can load its configuration again.
+type Reloader interface {
+	// Reload returns when the new configuration is in force; an error says
+	// why the old one stays.
+	Reload(ctx context.Context) error
 }

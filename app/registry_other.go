@@ -37,6 +37,11 @@ func (r *Registry) Stop(ctx context.Context, name string) error {
 	return errHere("stop process " + name)
 }
 
+// Reload fails with errors.ErrUnsupported.
+func (r *Registry) Reload(ctx context.Context, name string) error {
+	return errHere("reload " + name)
+}
+
 // Exec fails with errors.ErrUnsupported.
 func (r *Registry) Exec(ctx context.Context, name string, x Exec) (int, error) {
 	return 0, errHere("exec in process " + name)

@@ -157,6 +157,28 @@ func (r *Registry) Stop(ctx context.Context, name string) error {
 	return nil
 }
 
+// Reload lets a process load its configuration again.
+func (r *Registry) Reload(ctx context.Context, name string) error {
+	info, err := r.Find(name)
+	if err != nil {
+		return err
+	}
+	conn, err := r.request(r.socket(info.Name), request{Op: opReload}, nil)
+	if err != nil {
+		return fmt.Errorf("reload %s: %w", info.Name, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	var reply reply
+	if err := json.NewDecoder(conn).Decode(&reply); err != nil {
+		return fmt.Errorf("reload %s: it ended: %w", info.Name, err)
+	}
+	if reply.Error != "" {
+		return fmt.Errorf("reload %s: the old configuration stays in force: %s", info.Name, reply.Error)
+	}
+	return nil
+}
+
 // Exec runs a guest beside a running process and returns its exit code. The
 // guest is stopped when ctx is done.
 func (r *Registry) Exec(ctx context.Context, name string, x Exec) (int, error) {

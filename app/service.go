@@ -44,6 +44,14 @@ type ServiceConfig struct {
 	Log *slog.Logger
 }
 
+// A Call is what a guest is told of a request beside the request itself. The
+// zero value is right where nothing is before the service.
+type Call struct {
+	ID     string // names the request in logs
+	Prefix string // the part of the path that led here and is cut off
+	Scheme string // http or https; "": that of the connection
+}
+
 // A Record is what a request took.
 type Record struct {
 	Queued  time.Duration
@@ -214,12 +222,11 @@ func (s *Service) Usage() Usage { return s.process.Usage() }
 func (s *Service) Running() (running, waiting int) { return len(s.slots), int(s.waiting.Load()) }
 
 // ServeHTTP answers a request; see [Service.Serve].
-func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, "", "", &Record{}) }
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, Call{}, &Record{}) }
 
-// Serve answers a request and notes in rec what that took. Prefix is the part
-// of the path that led here; id names the request. It returns when the client
-// has its answer; the guest may go on if it finished early.
-func (s *Service) Serve(w http.ResponseWriter, r *http.Request, prefix, id string, rec *Record) {
+// Serve answers a request and notes in rec what that took. It returns when
+// the client has its answer; the guest may go on if it finished early.
+func (s *Service) Serve(w http.ResponseWriter, r *http.Request, c Call, rec *Record) {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -244,10 +251,10 @@ func (s *Service) Serve(w http.ResponseWriter, r *http.Request, prefix, id strin
 	}
 	if s.c.Protocol == ProtocolCGI {
 		defer done()
-		s.serveCGI(w, r, prefix, id, rec)
+		s.serveCGI(w, r, c, rec)
 		return
 	}
-	s.serveWorker(w, r, prefix, id, rec, done)
+	s.serveWorker(w, r, c, rec, done)
 }
 
 // acquire waits for a place among those that run.
@@ -280,7 +287,7 @@ func (s *Service) acquire(ctx context.Context, rec *Record) (release func(), ok 
 
 // serveWorker runs a worker's function in a goroutine of its own, so that the
 // answer can be complete before it returns. done is called when it has.
-func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, prefix, id string, rec *Record, done func()) {
+func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, rec *Record, done func()) {
 	ctx := r.Context()
 	in, err := s.take(ctx, rec)
 	if err != nil {
@@ -289,8 +296,8 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, prefix, id
 		return
 	}
 	x := worker.NewExchange(w, r)
-	x.Prefix, x.ID = prefix, id
-	x.Log = s.log
+	x.Prefix, x.ID, x.Scheme = c.Prefix, c.ID, c.Scheme
+	x.Log, x.Output = s.log, s.c.Spec.Limits.Output
 	// A guest that finished early goes on without its client.
 	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })

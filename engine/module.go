@@ -224,6 +224,10 @@ func (m *Module) Exports() []Export { return m.c.exports }
 // Name is what the module was compiled under.
 func (m *Module) Name() string { return m.name }
 
+// Same reports whether both are of the same bytes and engine, neither closed
+// before the other was compiled.
+func (m *Module) Same(other *Module) bool { return m.c == other.c }
+
 // Close gives the module back. Closing twice is no error.
 func (m *Module) Close() error {
 	if m.closed.CompareAndSwap(false, true) {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hako-run/hako/wasi"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -24,6 +25,10 @@ type Exchange struct {
 	// Prefix is the part of the path that led to the app, for guests that
 	// make links: "/shop" where the route is /shop/*.
 	Prefix string
+	// Scheme is http or https; that of the connection unless given.
+	Scheme string
+	// Output bounds the bytes of the response's body; 0 does not.
+	Output int64
 	// Log receives what the guest logs. nil drops it.
 	Log func(level slog.Level, text string)
 
@@ -89,13 +94,16 @@ func (x *Exchange) head() ([]field, error) {
 	if r == nil {
 		return nil, errOver
 	}
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
+	scheme := x.Scheme
+	if scheme == "" {
+		scheme = "http"
+		if r.TLS != nil {
+			scheme = "https"
+		}
 	}
 	target := r.RequestURI
-	if target == "" || !strings.HasPrefix(target, "/") && target != "*" {
-		target = r.URL.RequestURI()
+	if x.Prefix != "" || !strings.HasPrefix(target, "/") && target != "*" {
+		target = r.URL.RequestURI() // without the prefix
 	}
 	fields := make([]field, 0, 8+len(r.Header))
 	fields = append(fields,
@@ -214,6 +222,9 @@ func (x *Exchange) write(p []byte) (int, error) {
 	}
 	if x.status == 0 {
 		x.status = http.StatusOK
+	}
+	if x.Output > 0 && x.written+int64(len(p)) > x.Output {
+		return 0, &wasi.LimitError{Limit: wasi.LimitOutput, Max: x.Output}
 	}
 	n, err := x.w.Write(p)
 	x.written += int64(n)

@@ -170,6 +170,10 @@ func write(x *Exchange, m api.Memory, p []uint64) int32 {
 	}
 	n, err := x.write(from)
 	if err != nil {
+		var limit *wasi.LimitError
+		if errors.As(err, &limit) {
+			panic(err)
+		}
 		return code(err)
 	}
 	return int32(n)

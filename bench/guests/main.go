@@ -194,7 +194,13 @@ func (p *program) run(i int) (float64, bool) {
 // calibrate finds a count for which the native program runs long enough, and
 // compiles the module into hako's cache.
 func (p *program) calibrate() {
-	for p.count = 1; p.count < 1<<30; p.count *= 2 {
+	next := func(n int) int { return 2 * n }
+	p.count = 1
+	if p.name == "fib" { // whose work is exponential
+		next = func(n int) int { return n + 1 }
+		p.count = 28
+	}
+	for ; p.count < 1<<30; p.count = next(p.count) {
 		p.expectedOutput = ""
 		t, _ := p.run(0)
 		if t >= duration.Seconds()/2 {
@@ -203,7 +209,7 @@ func (p *program) calibrate() {
 	}
 	p.expectedOutput = ""
 	count := p.count
-	p.count = 1
+	p.count = min(count, 28)
 	p.run(1)
 	p.count = count
 	p.expectedOutput = ""

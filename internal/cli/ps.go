@@ -38,7 +38,7 @@ func (a *app) psCommand() *cobra.Command {
 			}
 			t := newTable(a.Out, []int{4, 5}, "ID", "NAME", "IMAGE", "UP", "CPU", "MEMORY", "PORTS", "DATABASES")
 			for _, info := range infos {
-				var ports []string
+				ports := info.Addresses
 				for _, p := range info.Ports {
 					ports = append(ports, p.String())
 				}

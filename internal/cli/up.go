@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	hakoapp "github.com/hako-run/hako/app"
+	"github.com/hako-run/hako/config"
+	"github.com/hako-run/hako/image"
+	"github.com/hako-run/hako/internal/server"
+	"github.com/spf13/cobra"
+)
+
+// configName is the file that hako up looks for.
+const configName = "hako.toml"
+
+func (a *app) upCommand() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use:   "up [DIR|FILE]",
+		Short: "Serve what a hako.toml says: apps, their databases, files, upstreams",
+		Long: `Serve what the hako.toml in a folder (or the one here) says. Databases that it names
+are made if they do not exist, images that are missing are fetched.
+
+SIGHUP, or ` + "`hako reload`" + `, loads it again: requests under way finish under the old
+one, and if the new one has a mistake, the old one stays in force. SIGTERM and
+SIGINT let running requests finish; a second one does not.`,
+		Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.up(cmd.Context(), configFile(args), name)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "name for ps, reload and stop (default: the folder's)")
+	return cmd
+}
+
+// configFile is the file that is meant by the arguments.
+func configFile(args []string) string {
+	file := "."
+	if len(args) > 0 {
+		file = args[0]
+	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return filepath.Join(file, configName)
+	}
+	return file
+}
+
+// loadConfig loads a configuration and finds its data directory.
+func (a *app) loadConfig(file string) (c *config.Config, data string, err error) {
+	c, err = config.Load(file)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, "", hintedError{err, "`hako init` writes one to begin with"}
+		}
+		return nil, "", err
+	}
+	if a.data == "" && c.Server.Data != "" {
+		return c, string(c.Server.Data), nil
+	}
+	data, err = a.dataDir()
+	return c, data, err
+}
+
+func (a *app) up(ctx context.Context, file, name string) error {
+	c, data, err := a.loadConfig(file)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		absolute, err := filepath.Abs(file)
+		if err != nil {
+			return err
+		}
+		name = processName(filepath.Base(filepath.Dir(absolute)))
+	}
+	log := slog.New(slog.NewTextHandler(a.Err, nil))
+	s, err := server.Start(ctx, c, server.Options{
+		Data: data, Log: log, AccessLog: a.Out,
+		Pull: func(ctx context.Context, s *image.Store, ref string) error {
+			_, err := a.pullImage(ctx, s, ref, false)
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	u := &upProcess{
+		server: s, file: file, log: log, stop: stop, load: func() (*config.Config, error) {
+			c, _, err := a.loadConfig(file)
+			return c, err
+		},
+		info: hakoapp.Info{ID: hakoapp.NewID(), Name: name, Image: file, PID: os.Getpid(), Started: time.Now()},
+	}
+	for _, d := range c.Databases {
+		u.info.Databases = append(u.info.Databases, d.Name)
+	}
+	registration, err := hakoapp.NewRegistry(data).Register(name, u)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+	case err != nil:
+		return hintedError{err, "--name gives this one another"}
+	default:
+		defer registration.Close()
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				_ = u.Reload(ctx) // which logs
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	log.Info("serving", "on", strings.Join(s.Addresses(), " "), "config", file, "data", data)
+	return s.Run(ctx)
+}
+
+// processName makes a name for a process of a folder's.
+func processName(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if hakoapp.CheckName("a"+string(c)) != nil {
+			b[i] = '-'
+		}
+	}
+	s = strings.TrimLeft(string(b[:min(len(b), 40)]), ".-_")
+	if s == "" {
+		return "hako"
+	}
+	return s
+}
+
+// upProcess is a server as others see it.
+type upProcess struct {
+	server *server.Server
+	file   string
+	log    *slog.Logger
+	load   func() (*config.Config, error)
+	stop   func()
+	info   hakoapp.Info
+}
+
+func (u *upProcess) Info() hakoapp.Info {
+	info := u.info
+	info.Addresses = u.server.Addresses()
+	info.Usage = u.server.Usage()
+	return info
+}
+
+func (u *upProcess) Stop() { u.stop() }
+
+func (u *upProcess) Exec(context.Context, hakoapp.Exec) (int, error) {
+	return 0, fmt.Errorf("%s is a server: exec is for what hako run runs", u.info.Name)
+}
+
+// Reload loads the configuration again.
+func (u *upProcess) Reload(ctx context.Context) error {
+	c, err := u.load()
+	if err == nil {
+		err = u.server.Reload(ctx, c)
+	}
+	if err != nil {
+		u.log.Error("the configuration was not loaded, the old one stays in force", "config", u.file, "error", err)
+		return err
+	}
+	u.log.Info("loaded the configuration", "config", u.file)
+	return nil
+}
