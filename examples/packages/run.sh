@@ -51,6 +51,12 @@ show db shell --mode box packages "SELECT name, version FROM package WHERE name 
 show db diff packages@1 packages
 show db stat packages
 
+step "a guest: Go, compiled to WebAssembly"
+GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildvcs=false -o bin/sees.wasm ./examples/sees
+# It sees what it is granted, and no more.
+show run bin/sees.wasm /etc/passwd
+show run -e GREETING=hello --dir "$PWD/docs:/docs:ro" --tmpfs /tmp --memory 64m --timeout 10s bin/sees.wasm /docs /tmp /etc/passwd
+
 cat <<EOF
 
 The databases are in $data. Things to try, here with \`export HAKO_DATA=$data\`:
