@@ -1,5 +1,5 @@
 -- Strings, tables, closures and floating point, as scripts use them.
-local n = tonumber(arg and arg[#arg] or 1)
+local n = tonumber(... or 1)
 local sum = 0
 for round = 1, n do
   local words = {}

@@ -42,6 +42,7 @@ type program struct {
 	module         string
 	aot            string   // as seen within the chroot
 	args           []string // before the count
+	stdin          []byte
 	count          int
 	expectedOutput string
 }
@@ -69,7 +70,7 @@ func main() {
 	if *lua != "" && strings.Contains("lua", *only) {
 		script, err := os.ReadFile("bench/guests/bench.lua")
 		check(err)
-		programs = append(programs, &program{name: "lua", native: []string{*luaHere}, module: *lua, aot: edge(dir, "lua", *lua), args: []string{"-e", string(script)}})
+		programs = append(programs, &program{name: "lua", native: []string{*luaHere}, module: *lua, aot: edge(dir, "lua", *lua), args: []string{"-"}, stdin: script})
 	}
 	fmt.Printf("%-14s %10s %10s %10s %12s\n", "", "native s", "hako x", "wasmedge x", "hako/wasmedge")
 	var ours, theirs []float64
@@ -154,7 +155,7 @@ func (p *program) command(i int) *exec.Cmd {
 	case 0:
 		return exec.Command(p.native[0], append(p.native[1:], args...)...)
 	case 1:
-		return exec.Command(*hako, append([]string{"run", p.module}, args...)...)
+		return exec.Command(*hako, append([]string{"run", "-i", p.module}, args...)...)
 	}
 	if p.aot == "" {
 		return nil
@@ -173,6 +174,7 @@ func (p *program) run(i int) (float64, bool) {
 	}
 	var out bytes.Buffer
 	command.Stdout = &out
+	command.Stdin = bytes.NewReader(p.stdin)
 	timer := time.AfterFunc(patience, func() { _ = command.Process.Kill() })
 	err := command.Run()
 	timer.Stop()
