@@ -171,3 +171,19 @@ func TestWaitingForALockEnds(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestVacuumInto(t *testing.T) {
+	s := newShop(t, sqlhost.Options{})
+	s.native("shop", "CREATE TABLE t(x)", "INSERT INTO t VALUES(1)")
+	grants := []sqlhost.Grant{{Path: "/db/shop.sqlite", Database: "shop"}, {Path: "/db/copy.sqlite", Database: "native"}}
+	rs := s.sql(s.databases(grants...), "shop", "VACUUM INTO '/db/copy.sqlite'", "VACUUM", "VACUUM INTO '/db/copy.sqlite'")
+	if rs[0].Code != 0 || rs[1].Code != 0 || rs[2].Code == 0 {
+		t.Errorf("%+v", rs)
+	}
+	if r := s.sql(s.databases(grants...), "/db/copy.sqlite", "SELECT count(*) FROM t")[0]; r.Code != 0 || r.Rows[0][0] != "int64 1" {
+		t.Errorf("%+v", r)
+	}
+	if r := s.sql(s.databases(sqlhost.Grant{Path: "/db/shop.sqlite", Database: "shop"}), "shop", "VACUUM INTO 'secret'")[0]; r.Code == 0 {
+		t.Errorf("%+v", r)
+	}
+}
