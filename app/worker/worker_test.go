@@ -281,3 +281,29 @@ func TestGoGuest(t *testing.T) {
 		}
 	})
 }
+
+func TestCGuest(t *testing.T) {
+	s := newSite(t, guestbuild.C(t, []string{"-O2", "-mexec-model=reactor", "-I../../guest/c", "-Wall", "-Werror", "testdata/hello.c"}, "../../guest/c/hako_http.h"))
+	server := httptest.NewServer(s)
+	defer server.Close()
+	resp, body, err := get(t, server.Client(), "POST", server.URL+"/a?b", strings.Repeat("x", 100_000), "X-Test", "value")
+	if err != nil || resp.StatusCode != 201 || body != "POST /a?b value 1 100000" || resp.Header.Get("X-From") != "C" || resp.Trailer.Get("X-Sum") != "1" {
+		t.Errorf("%d %q %v %v, %v", resp.StatusCode, body, resp.Header, resp.Trailer, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.log) != 1 || s.log[0] != "INFO served" {
+		t.Errorf("log %q", s.log)
+	}
+}
+
+// Whatever a guest passes, it gets an error.
+func TestHostileCalls(t *testing.T) {
+	s := newSite(t, guestbuild.C(t, []string{"-O1", "-mexec-model=reactor", "-I../../guest/c", "testdata/hostile.c"}, "../../guest/c/hako_http.h"))
+	server := httptest.NewServer(s)
+	defer server.Close()
+	resp, body, err := get(t, server.Client(), "POST", server.URL+"/", "some body")
+	if err != nil || resp.StatusCode != 200 || body != "unharmed" {
+		t.Errorf("%d %q, %v; %v", resp.StatusCode, body, err, s.err)
+	}
+}
