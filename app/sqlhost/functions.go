@@ -45,7 +45,7 @@ func (c *connection) replaceFunctions() error {
 // value returns argument i of a function as text, or as it is if it is a blob.
 // It is nil if the argument is NULL, and valid until the function returns.
 func value(tls *libc.TLS, argv uintptr, i int, raw bool) []byte {
-	p := *at[uintptr](argv + uintptr(i)*8)
+	p := *at[uintptr](argv + uintptr(i)*word)
 	if sqlite3.Xsqlite3_value_type(tls, p) == sqlite3.SQLITE_NULL {
 		return nil
 	}
@@ -62,7 +62,7 @@ func value(tls *libc.TLS, argv uintptr, i int, raw bool) []byte {
 }
 
 func isBlob(tls *libc.TLS, argv uintptr, i int) bool {
-	return sqlite3.Xsqlite3_value_type(tls, *at[uintptr](argv + uintptr(i)*8)) == sqlite3.SQLITE_BLOB
+	return sqlite3.Xsqlite3_value_type(tls, *at[uintptr](argv + uintptr(i)*word)) == sqlite3.SQLITE_BLOB
 }
 
 func instr(tls *libc.TLS, ctx uintptr, _ int32, argv uintptr) {

@@ -29,3 +29,6 @@ func copyOut(tls *libc.TLS, b []byte) uintptr {
 }
 
 var freePointer = funcPointer(sqlite3.Xsqlite3_free)
+
+// word is the size of an address.
+const word = unsafe.Sizeof(uintptr(0))

@@ -127,7 +127,7 @@ func (c *connection) prepare(sql []byte) (s *statement, rest []byte, err error) 
 	c.setting = false
 	out := at[[2]uintptr](c.cell)
 	*out = [2]uintptr{}
-	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, p, int32(len(sql)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, c.cell, c.cell+8)
+	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, p, int32(len(sql)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, c.cell, c.cell+word)
 	if rc != sqlite3.SQLITE_OK {
 		return nil, nil, c.fail(rc)
 	}
