@@ -77,7 +77,7 @@ func registerResources(ctx context.Context, r wazero.Runtime) error {
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 		table := of(ctx)
 		if uint64(uint32(stack[0])) >= uint64(len(table.objects)) {
-			panic(errors.New("Ruby asks for an object that it never showed"))
+			panic(errors.New("the guest asks for an object that it never showed"))
 		}
 		stack[0] = uint64(table.objects[uint32(stack[0])])
 	}), i32, i32).Export("resource_get_rb-abi-value")

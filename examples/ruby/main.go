@@ -142,7 +142,7 @@ func start(ctx context.Context, in *engine.Instance, script string, args []strin
 	if err != nil {
 		return err
 	}
-	return errors.New("Ruby came back from a program that exits")
+	return errors.New("the guest came back from a program that exits")
 }
 
 // quote makes a Ruby literal of a string.
@@ -158,7 +158,7 @@ func putString(ctx context.Context, in *engine.Instance, s string) (uint32, erro
 	}
 	p := uint32(results[0])
 	if !in.Memory().WriteString(p, s) {
-		return 0, errors.New("Ruby allocated outside of its memory")
+		return 0, errors.New("the guest allocated outside of its memory")
 	}
 	return p, nil
 }
@@ -179,7 +179,7 @@ func putStrings(ctx context.Context, in *engine.Instance, list ...string) (uint3
 	}
 	p := uint32(results[0])
 	if !in.Memory().Write(p, b) {
-		return 0, errors.New("Ruby allocated outside of its memory")
+		return 0, errors.New("the guest allocated outside of its memory")
 	}
 	return p, nil
 }

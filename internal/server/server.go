@@ -44,9 +44,9 @@ type Server struct {
 	reload sync.Mutex // held by Start and Reload
 
 	mu     sync.Mutex
-	next   *config.Config // what the gateway asks apps of
+	next   *config.Config // that apps are made from
 	hosted map[string][]*hosted
-	ctx    context.Context // of Start or Reload, while it runs
+	ctx    context.Context // of the Start or Reload that makes them
 }
 
 // Start makes everything that the configuration names: databases that do not
@@ -77,7 +77,6 @@ func Start(ctx context.Context, c *config.Config, o Options) (s *Server, err err
 	s.reload.Lock()
 	defer s.reload.Unlock()
 	s.asks(ctx, c)
-	defer s.asks(nil, nil)
 	s.gate, err = gateway.New(c, gateway.Options{
 		Apps: s.app, Data: o.Data, Logger: s.log, AccessLog: o.AccessLog, Ready: s.store.ReadOnly,
 	})
@@ -117,7 +116,6 @@ func (s *Server) Reload(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	s.asks(ctx, c)
-	defer s.asks(nil, nil)
 	return s.gate.Reload(c)
 }
 
