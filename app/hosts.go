@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"github.com/hako-run/hako/app/sqlhost"
 	"github.com/hako-run/hako/app/worker"
 	"github.com/hako-run/hako/sqlite/guest"
 	"github.com/hako-run/hako/wasi"
@@ -15,4 +16,5 @@ var Hosts = []func(context.Context, wazero.Runtime) error{
 	wasi.Instantiate,
 	guest.Instantiate,
 	worker.Instantiate,
+	sqlhost.Instantiate,
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/hako-run/hako/app/sqlhost"
 	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite/guest"
@@ -39,12 +40,14 @@ type Spec struct {
 // A Runner starts processes. It is safe for concurrent use.
 type Runner struct {
 	engine *engine.Engine
-	vfs    *vfscore.VFS // nil if there is no store
+	vfs    *vfscore.VFS  // nil if there is no store
+	pool   *sqlhost.Pool // of connections for guests whose SQL runs here; nil likewise
 }
 
 // NewRunner returns a runner with an engine of its own that keeps compiled
 // code in the directory cache, "" for nowhere. Guests are given databases
-// through vfs, which may be nil if none is granted.
+// through vfs, which may be nil if none is granted; they may run SQL in their
+// own memory or in this process.
 func NewRunner(cache string, vfs *vfscore.VFS) (*Runner, error) {
 	if cache != "" {
 		// Who can write machine code there can run it as this user.
@@ -56,11 +59,21 @@ func NewRunner(cache string, vfs *vfscore.VFS) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runner{engine: e, vfs: vfs}, nil
+	r := &Runner{engine: e, vfs: vfs}
+	if vfs != nil {
+		r.pool = sqlhost.NewPool(vfs.Store(), sqlhost.Options{})
+	}
+	return r, nil
 }
 
 // Close closes the engine. Processes are to be closed before.
-func (r *Runner) Close() error { return r.engine.Close() }
+func (r *Runner) Close() error {
+	err := r.engine.Close()
+	if r.pool != nil {
+		err = errors.Join(err, r.pool.Close())
+	}
+	return err
+}
 
 // Engine returns the runner's engine.
 func (r *Runner) Engine() *engine.Engine { return r.engine }
@@ -98,7 +111,13 @@ func (r *Runner) Start(ctx context.Context, m *engine.Module, spec Spec) (*Proce
 	for _, d := range spec.Dirs {
 		config.Dirs = append(config.Dirs, wasi.DirGrant{Host: d.Host, Guest: d.Guest, ReadOnly: d.ReadOnly})
 	}
+	published := map[string]bool{}
 	for _, p := range spec.Ports {
+		guest := fmt.Sprintf("%d/%s", p.Guest, p.Network)
+		if published[guest] {
+			return nil, fmt.Errorf("publish port %s of the guest: it is published twice", guest)
+		}
+		published[guest] = true
 		config.Listeners = append(config.Listeners, wasi.Listener{
 			Guest: p.Guest, Host: p.Host, Network: p.Network, Preopened: p.Network == "tcp",
 		})
@@ -114,8 +133,9 @@ func (r *Runner) Start(ctx context.Context, m *engine.Module, spec Spec) (*Proce
 	return &Process{runner: r, module: m, spec: spec, grants: grants, network: network}, nil
 }
 
-// config makes what an instance is given.
-func (p *Process) config(args, env []string, s Streams) (engine.Config, error) {
+// config makes what an instance is given. The databases are those that it
+// reaches by SQL in this process, nil if there is no store.
+func (p *Process) config(args, env []string, s Streams) (config engine.Config, sql *sqlhost.Databases, err error) {
 	system, err := wasi.NewSystem(wasi.Config{
 		Args: args, Env: env,
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
@@ -123,9 +143,9 @@ func (p *Process) config(args, env []string, s Streams) (engine.Config, error) {
 		OpenFiles: p.spec.Limits.Files, Output: p.spec.Limits.Output,
 	})
 	if err != nil {
-		return engine.Config{}, err
+		return engine.Config{}, nil, err
 	}
-	config := engine.Config{
+	config = engine.Config{
 		Limits: p.spec.Limits,
 		Values: wasi.NewContext(context.Background(), system),
 		States: []io.Closer{system},
@@ -143,17 +163,29 @@ func (p *Process) config(args, env []string, s Streams) (engine.Config, error) {
 		databases, err := guest.New(p.runner.vfs, guest.Options{}, grants...)
 		if err != nil {
 			system.Close()
-			return engine.Config{}, err
+			return engine.Config{}, nil, err
 		}
 		config.Values = guest.NewContext(config.Values, databases)
 		config.States = append(config.States, databases)
+		hosted := make([]sqlhost.Grant, len(p.spec.Databases))
+		for i, d := range p.spec.Databases {
+			hosted[i] = sqlhost.Grant{Path: d.Guest, Database: d.Snapshot}
+		}
+		sql, err = p.runner.pool.Databases(hosted...)
+		if err != nil {
+			databases.Close()
+			system.Close()
+			return engine.Config{}, nil, err
+		}
+		config.Values = sqlhost.NewContext(config.Values, sql)
+		config.States = append(config.States, sql)
 	}
-	return config, nil
+	return config, sql, nil
 }
 
 // instance makes an instance with what the process is granted.
 func (p *Process) instance(ctx context.Context, args, env []string, s Streams) (*engine.Instance, error) {
-	config, err := p.config(args, env, s)
+	config, _, err := p.config(args, env, s)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hako-run/hako/app/sqlhost"
 	"github.com/hako-run/hako/app/worker"
 	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/wasi"
@@ -61,6 +62,35 @@ type Record struct {
 	Shed    bool   // it was turned away
 	Limit   string // the limit that ended it, or ""
 	Crashed bool   // the guest trapped or failed
+
+	// Versions are those of databases that a worker read or made by SQL in
+	// this process, as far as it did before it finished.
+	Versions []DatabaseVersion
+}
+
+// VersionHeader tells a client which versions its answer comes from.
+const VersionHeader = "X-Hako-Version"
+
+// A DatabaseVersion is a version that a request read, or made.
+type DatabaseVersion struct {
+	Name    string
+	Version uint64
+	Wrote   bool
+}
+
+// String returns the snapshot's written form, such as shop@42.
+func (v DatabaseVersion) String() string { return fmt.Sprintf("%s@%d", v.Name, v.Version) }
+
+// versions returns what the instance's request has read or made so far.
+func (i *session) versions() []DatabaseVersion {
+	if i.sql == nil {
+		return nil
+	}
+	var versions []DatabaseVersion
+	for _, v := range i.sql.Versions() {
+		versions = append(versions, DatabaseVersion{v.Name, uint64(v.Version), v.Wrote})
+	}
+	return versions
 }
 
 // A Service answers HTTP requests by instances of a module. It is safe for
@@ -80,7 +110,10 @@ type Service struct {
 }
 
 // A session is an instance that lives on.
-type session struct{ in *engine.Instance }
+type session struct {
+	in  *engine.Instance
+	sql *sqlhost.Databases
+}
 
 // Serve makes a service of a module: a worker is started, warmed up and, if
 // requests get fresh instances, frozen. The error says what it failed at. The
@@ -113,10 +146,11 @@ func (s *Service) prepare(ctx context.Context) error {
 	if s.c.Protocol == ProtocolCGI {
 		return nil
 	}
-	in, err := s.instance(ctx, nil)
+	i, err := s.instance(ctx, nil)
 	if err != nil {
 		return err
 	}
+	in := i.in
 	if !in.HasFunction(worker.Export) {
 		in.Close()
 		return fmt.Errorf("the module does not export %s: it is no worker; protocol %q runs commands", worker.Export, ProtocolCGI)
@@ -128,7 +162,7 @@ func (s *Service) prepare(ctx context.Context) error {
 		}
 	}
 	if s.c.Session {
-		s.idle = append(s.idle, &session{in})
+		s.idle = append(s.idle, i)
 		return nil
 	}
 	s.own, err = in.Freeze(engine.TemplateConfig{Ready: min(s.c.Instances, 4), Keep: s.c.Instances})
@@ -140,14 +174,15 @@ func (s *Service) prepare(ctx context.Context) error {
 }
 
 // instance makes an instance, a fork if there is a template.
-func (s *Service) instance(ctx context.Context, t *engine.Template) (*engine.Instance, error) {
+func (s *Service) instance(ctx context.Context, t *engine.Template) (*session, error) {
 	streams := Streams{Stdout: &lineLog{log: s.c.Log, level: slog.LevelInfo}, Stderr: &lineLog{log: s.c.Log, level: slog.LevelError}}
-	config, err := s.process.config(s.c.Spec.Args, s.c.Spec.Env, streams)
+	config, sql, err := s.process.config(s.c.Spec.Args, s.c.Spec.Env, streams)
 	if err != nil {
 		return nil, err
 	}
 	if t != nil {
-		return t.Fork(ctx, config)
+		in, err := t.Fork(ctx, config)
+		return &session{in, sql}, err
 	}
 	in, err := s.process.module.Instantiate(ctx, config)
 	if err != nil {
@@ -159,7 +194,7 @@ func (s *Service) instance(ctx context.Context, t *engine.Template) (*engine.Ins
 			return nil, err
 		}
 	}
-	return in, nil
+	return &session{in, sql}, nil
 }
 
 // warm makes a request of an instance; what it answers matters little, but it
@@ -289,13 +324,19 @@ func (s *Service) acquire(ctx context.Context, rec *Record) (release func(), ok 
 // answer can be complete before it returns. done is called when it has.
 func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, rec *Record, done func()) {
 	ctx := r.Context()
-	in, err := s.take(ctx, rec)
+	i, err := s.take(ctx, rec)
 	if err != nil {
 		done()
 		s.fail(w, r, rec, err, 0)
 		return
 	}
+	in := i.in
 	x := worker.NewExchange(w, r)
+	x.Head = func(h http.Header) {
+		for _, v := range i.versions() {
+			h.Add(VersionHeader, v.String())
+		}
+	}
 	x.Prefix, x.ID, x.Scheme = c.Prefix, c.ID, c.Scheme
 	x.Log, x.Output = s.log, s.c.Spec.Limits.Output
 	// A guest that finished early goes on without its client.
@@ -307,14 +348,15 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 		cancel(nil)
 		u := in.Usage()
 		s.process.add(u)
-		s.give(in, err)
-		result <- outcome{err, u}
+		versions := i.versions()
+		s.give(i, err)
+		result <- outcome{err, u, versions}
 		done()
 	}()
 	select {
 	case o := <-result:
 		stop()
-		rec.CPU, rec.Memory = o.used.CPU, o.used.MemoryPeak
+		rec.CPU, rec.Memory, rec.Versions = o.used.CPU, o.used.MemoryPeak, o.versions
 		err = o.err
 	case <-x.Finished():
 		stop()
@@ -333,22 +375,26 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 
 // An outcome is what a call ended with.
 type outcome struct {
-	err  error
-	used engine.Usage
+	err      error
+	used     engine.Usage
+	versions []DatabaseVersion
 }
 
 // take returns an instance for a request.
-func (s *Service) take(ctx context.Context, rec *Record) (*engine.Instance, error) {
+func (s *Service) take(ctx context.Context, rec *Record) (*session, error) {
 	if s.c.Session {
 		s.mu.Lock()
 		if n := len(s.idle); n > 0 {
-			in := s.idle[n-1].in
+			i := s.idle[n-1]
 			s.idle = s.idle[:n-1]
 			s.mu.Unlock()
-			if err := in.Renew(s.c.Spec.Limits); err == nil {
-				return in, nil
+			if err := i.in.Renew(s.c.Spec.Limits); err == nil {
+				if i.sql != nil {
+					i.sql.ClearVersions()
+				}
+				return i, nil
 			}
-			in.Close()
+			i.in.Close()
 		} else {
 			s.mu.Unlock()
 		}
@@ -358,17 +404,17 @@ func (s *Service) take(ctx context.Context, rec *Record) (*engine.Instance, erro
 }
 
 // give takes an instance back after a request.
-func (s *Service) give(in *engine.Instance, err error) {
+func (s *Service) give(i *session, err error) {
 	if s.c.Session && err == nil {
 		s.mu.Lock()
 		if !s.closed {
-			s.idle = append(s.idle, &session{in})
+			s.idle = append(s.idle, i)
 			s.mu.Unlock()
 			return
 		}
 		s.mu.Unlock()
 	}
-	if err := in.Close(); err != nil {
+	if err := i.in.Close(); err != nil {
 		s.c.Log.Error("close an instance", "app", s.c.Name, "error", err)
 	}
 }

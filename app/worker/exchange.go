@@ -29,6 +29,9 @@ type Exchange struct {
 	Scheme string
 	// Output bounds the bytes of the response's body; 0 does not.
 	Output int64
+	// Head is called with the response's header before it is sent. It must
+	// not use the exchange. nil does nothing.
+	Head func(h http.Header)
 	// Log receives what the guest logs. nil drops it.
 	Log func(level slog.Level, text string)
 
@@ -202,15 +205,24 @@ func (x *Exchange) respond(status int, fields []field) error {
 			h.Add(f.name, f.value)
 		}
 	}
-	x.w.WriteHeader(status)
-	if interim {
-		for _, f := range fields {
-			h.Del(f.name)
-		}
+	if !interim {
+		x.begin(status)
 		return nil
 	}
-	x.status = status
+	x.w.WriteHeader(status)
+	for _, f := range fields {
+		h.Del(f.name)
+	}
 	return nil
+}
+
+// begin sends the final status. The lock is held.
+func (x *Exchange) begin(status int) {
+	x.status = status
+	if x.Head != nil {
+		x.Head(x.w.Header())
+	}
+	x.w.WriteHeader(status)
 }
 
 // write sends a part of the body.
@@ -221,7 +233,7 @@ func (x *Exchange) write(p []byte) (int, error) {
 		return 0, errOver
 	}
 	if x.status == 0 {
-		x.status = http.StatusOK
+		x.begin(http.StatusOK)
 	}
 	if x.Output > 0 && x.written+int64(len(p)) > x.Output {
 		return 0, &wasi.LimitError{Limit: wasi.LimitOutput, Max: x.Output}
@@ -241,7 +253,7 @@ func (x *Exchange) flush() error {
 		return errOver
 	}
 	if x.status == 0 {
-		x.status = http.StatusOK
+		x.begin(http.StatusOK)
 	}
 	if err := x.control.Flush(); !errors.Is(err, http.ErrNotSupported) {
 		return x.failed(err)
@@ -281,8 +293,7 @@ func (x *Exchange) finish() error {
 		return errOver
 	}
 	if x.status == 0 {
-		x.status = http.StatusOK
-		x.w.WriteHeader(http.StatusOK)
+		x.begin(http.StatusOK)
 	}
 	x.finished = true
 	x.over.Store(true)

@@ -14,6 +14,7 @@ import (
 
 	hakoapp "github.com/hako-run/hako/app"
 	"github.com/hako-run/hako/image"
+	"github.com/hako-run/hako/sqlite"
 	"github.com/hako-run/hako/sqlite/vfscore"
 	"github.com/hako-run/hako/wasi"
 	"github.com/spf13/cobra"
@@ -112,9 +113,10 @@ func (p *program) close() {
 }
 
 func (a *app) runModule(ctx context.Context, f *runFlags, args []string) error {
+	a.endedByQuit()
 	started := false
 	code, err := a.runGuest(ctx, f, args, &started)
-	if cause := interruption(ctx); cause != 0 && started {
+	if cause := interruption(ctx); cause != 0 {
 		return &exitError{code: cause} // by a signal, which nobody needs to be told
 	}
 	switch {
@@ -135,8 +137,8 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 		return 0, usageError{err}
 	}
 	data, err := a.dataDir()
-	if err != nil {
-		return 0, err
+	if err != nil && (len(spec.Databases) > 0 || f.name != "" || !isModuleFile(args[0])) {
+		return 0, err // anything else needs no place to keep something
 	}
 	var vfs *vfscore.VFS
 	if len(spec.Databases) > 0 {
@@ -144,7 +146,7 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 		if err != nil {
 			return 0, err
 		}
-		defer func() { err = errors.Join(err, store.Close()) }()
+		defer func() { err = errors.Join(err, sqlite.Detach(store), store.Close()) }()
 		vfs = vfscore.New(store, vfscore.Options{})
 	}
 	p, err := a.load(ctx, f, args)
@@ -153,7 +155,7 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 	}
 	defer p.close()
 	spec.Args, spec.Root = p.args, p.root
-	spec.Env = mergeEnv(p.env, spec.Env)
+	spec.Env = hakoapp.MergeEnv(p.env, spec.Env)
 	if p.root != "" {
 		spec.Devices = true
 		spec.Tmp = withTmp(spec)
@@ -162,7 +164,11 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, runner.Close()) }()
+	defer func() {
+		if ctx.Err() == nil || *started { // else it may be compiling, for whom nobody waits
+			err = errors.Join(err, runner.Close())
+		}
+	}()
 	module, err := runner.Engine().Compile(ctx, p.name, p.module)
 	if err != nil {
 		return 0, err
@@ -190,6 +196,9 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 // newRunner makes a runner that keeps compiled modules in the data directory,
 // or nowhere if that cannot be written to: running a file needs none.
 func newRunner(data string, vfs *vfscore.VFS) (*hakoapp.Runner, error) {
+	if data == "" {
+		return hakoapp.NewRunner("", vfs)
+	}
 	r, err := hakoapp.NewRunner(filepath.Join(data, "compiled"), vfs)
 	if err != nil {
 		return hakoapp.NewRunner("", vfs)
@@ -234,6 +243,9 @@ func (f *runFlags) spec() (s hakoapp.Spec, err error) {
 	for _, text := range f.tmp {
 		guest, size, given := strings.Cut(text, ":")
 		t := wasi.Tmp{Guest: path.Clean(guest), Size: defaultTmp}
+		if strings.ContainsRune(text, 0) {
+			return s, fmt.Errorf("--tmpfs %q has a zero byte in it", text)
+		}
 		if !path.IsAbs(guest) {
 			return s, fmt.Errorf("--tmpfs %q: the guest's path must be absolute", text)
 		}
@@ -249,6 +261,9 @@ func (f *runFlags) spec() (s hakoapp.Spec, err error) {
 		return s, err
 	}
 	if f.workdir != "" {
+		if strings.ContainsRune(f.workdir, 0) {
+			return s, fmt.Errorf("--workdir %q has a zero byte in it", f.workdir)
+		}
 		if !path.IsAbs(f.workdir) {
 			return s, fmt.Errorf("--workdir %q is not absolute", f.workdir)
 		}
@@ -276,7 +291,7 @@ func (f *runFlags) variables() (env []string, err error) {
 	add := func(text string) error {
 		v, ok, err := hakoapp.ParseEnv(text, os.LookupEnv)
 		if err == nil && ok {
-			env = mergeEnv(env, []string{v})
+			env = hakoapp.MergeEnv(env, []string{v})
 		}
 		return err
 	}
@@ -287,16 +302,27 @@ func (f *runFlags) variables() (env []string, err error) {
 		}
 		defer file.Close()
 		lines := bufio.NewScanner(file)
-		for n := 1; lines.Scan(); n++ {
+		lines.Buffer(nil, maxEnvLine)
+		n := 1
+		for ; lines.Scan(); n++ {
 			line := strings.TrimLeft(lines.Text(), " \t")
+			if n == 1 {
+				line = strings.TrimPrefix(line, "\ufeff") // editors on Windows begin files so
+			}
 			if line == "" || line[0] == '#' {
 				continue
+			}
+			if variable, _, _ := strings.Cut(line, "="); strings.ContainsAny(variable, " \t") {
+				return nil, fmt.Errorf("--env-file %s, line %d: the name %q has a space in it: write NAME=VALUE, without export, and without spaces around the =", name, n, variable)
 			}
 			if err := add(line); err != nil {
 				return nil, fmt.Errorf("--env-file %s, line %d: %w", name, n, err)
 			}
 		}
 		if err := lines.Err(); err != nil {
+			if errors.Is(err, bufio.ErrTooLong) {
+				err = fmt.Errorf("line %d has more than %d bytes", n, maxEnvLine)
+			}
 			return nil, fmt.Errorf("--env-file %s: %w", name, err)
 		}
 	}
@@ -308,22 +334,8 @@ func (f *runFlags) variables() (env []string, err error) {
 	return env, nil
 }
 
-// mergeEnv adds variables to others, in the place of those of the same name.
-func mergeEnv(env, more []string) []string {
-	merged := append([]string(nil), env...)
-next:
-	for _, v := range more {
-		name, _, _ := strings.Cut(v, "=")
-		for i, old := range merged {
-			if oldName, _, _ := strings.Cut(old, "="); oldName == name {
-				merged[i] = v
-				continue next
-			}
-		}
-		merged = append(merged, v)
-	}
-	return merged
-}
+// maxEnvLine bounds a line of an --env-file, in bytes.
+const maxEnvLine = 1 << 20
 
 // defaultTmp is the size of a directory in memory where none is said.
 const defaultTmp = 64 << 20
@@ -352,6 +364,9 @@ func (a *app) register(data string, f *runFlags, p *program, spec hakoapp.Spec, 
 	}
 	for _, d := range spec.Databases {
 		info.Databases = append(info.Databases, d.Snapshot)
+	}
+	if data == "" {
+		return func() {}, nil
 	}
 	registry := hakoapp.NewRegistry(data)
 	for tries := 0; ; tries++ {
@@ -390,7 +405,7 @@ func (a *app) load(ctx context.Context, f *runFlags, args []string) (*program, e
 		if f.entrypoint != "" {
 			return nil, usageErrorf("--entrypoint is for images: %s is a file", name)
 		}
-		b, err := readModule(name)
+		b, err := readModule(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -406,7 +421,7 @@ func (a *app) load(ctx context.Context, f *runFlags, args []string) (*program, e
 	}
 	p := &program{name: name, image: img, env: img.Config.Env, args: img.Command(args...)}
 	if img.Config.WorkingDir != "" {
-		p.env = mergeEnv([]string{"PWD=" + img.Config.WorkingDir}, p.env)
+		p.env = hakoapp.MergeEnv([]string{"PWD=" + img.Config.WorkingDir}, p.env)
 	}
 	if !img.Artifact {
 		if p.root, err = img.Root(ctx); err != nil {
@@ -427,10 +442,15 @@ func (a *app) load(ctx context.Context, f *runFlags, args []string) (*program, e
 	return p, nil
 }
 
-// isModuleFile tells a file from an image's name: it ends in .wasm, or has a
-// slash and is there.
+// isModuleFile tells a file from an image's name: it ends in .wasm, or begins
+// as a path does, or has a slash and is there.
 func isModuleFile(name string) bool {
-	if strings.HasSuffix(name, ".wasm") {
+	for _, path := range []string{"/", "./", "../", `.\`, `..\`} {
+		if strings.HasPrefix(name, path) {
+			return true
+		}
+	}
+	if strings.HasSuffix(name, ".wasm") || name == "." || name == ".." {
 		return true
 	}
 	if !strings.ContainsAny(name, `/\`) {
@@ -443,12 +463,35 @@ func isModuleFile(name string) bool {
 // maxModule bounds a module's file, in bytes.
 const maxModule = 1 << 30
 
-func readModule(name string) ([]byte, error) {
+// readModule reads a file, which may be a pipe that nobody writes to: it
+// returns when ctx is done.
+func readModule(ctx context.Context, name string) ([]byte, error) {
+	type result struct {
+		b   []byte
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		b, err := readAll(name)
+		done <- result{b, err}
+	}()
+	select {
+	case r := <-done:
+		return r.b, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("run module: read %s: %w", name, context.Cause(ctx))
+	}
+}
+
+func readAll(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("run module: %w", err)
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("run module: %s is a directory: `hako build -t NAME %[1]s` makes an image of one", name)
+	}
 	b, err := io.ReadAll(io.LimitReader(file, maxModule+1))
 	if err != nil {
 		return nil, fmt.Errorf("run module: %w", err)

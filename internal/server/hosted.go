@@ -156,6 +156,9 @@ func (h *hosted) ServeApp(w http.ResponseWriter, r *http.Request, a *gateway.Acc
 	defer func() {
 		a.Queued, a.CPU, a.Memory, a.Forked = rec.Queued, rec.CPU, rec.Memory, rec.Forked
 		a.Shed, a.Limit, a.Crashed = rec.Shed, rec.Limit, rec.Crashed
+		for _, v := range rec.Versions {
+			a.Versions = append(a.Versions, gateway.DatabaseAt{Name: v.Name, Version: v.Version})
+		}
 	}()
 	h.service.Serve(w, r, app.Call{ID: r.Header.Get("X-Request-Id"), Prefix: prefix(r), Scheme: gateway.Scheme(r)}, &rec)
 }
