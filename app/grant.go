@@ -121,7 +121,10 @@ func ParseDatabase(s string) (DatabaseGrant, error) {
 	if i := strings.Index(s, ":/"); i >= 0 {
 		snapshot, guest = s[:i], path.Clean(s[i+1:])
 	}
-	name, _, _ := strings.Cut(snapshot, "@")
+	name, version, _ := strings.Cut(snapshot, "@")
+	if _, wrong, ok := strings.Cut(name, ":"); ok || version == "" && strings.HasSuffix(snapshot, ":") {
+		return DatabaseGrant{}, fmt.Errorf("database grant %q: the guest's path %q is not absolute: write NAME:/PATH", s, wrong)
+	}
 	if name == "" {
 		return DatabaseGrant{}, fmt.Errorf("database grant %q: it names no database: write NAME, NAME@VERSION or NAME:/PATH", s)
 	}
@@ -148,6 +151,24 @@ func ParseSize(s string) (int64, error) {
 		return 0, fmt.Errorf("%q is no size: write a number of bytes, or 64k, 64m, 1g", s)
 	}
 	return int64(bytes), nil
+}
+
+// MergeEnv returns variables with more, which come in the place of those of
+// the same name.
+func MergeEnv(env, more []string) []string {
+	merged := append([]string(nil), env...)
+next:
+	for _, v := range more {
+		name, _, _ := strings.Cut(v, "=")
+		for i, old := range merged {
+			if oldName, _, _ := strings.Cut(old, "="); oldName == name {
+				merged[i] = v
+				continue next
+			}
+		}
+		merged = append(merged, v)
+	}
+	return merged
 }
 
 // errEnv says how a variable is written.

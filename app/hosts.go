@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hako-run/hako/app/sqlhost"
+	"github.com/hako-run/hako/app/tty"
 	"github.com/hako-run/hako/app/worker"
 	"github.com/hako-run/hako/sqlite/guest"
 	"github.com/hako-run/hako/wasi"
@@ -16,5 +17,6 @@ var Hosts = []func(context.Context, wazero.Runtime) error{
 	wasi.Instantiate,
 	guest.Instantiate,
 	worker.Instantiate,
+	tty.Instantiate,
 	sqlhost.Instantiate,
 }

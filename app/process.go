@@ -16,10 +16,11 @@ import (
 // Exit codes of guests that did not choose one, as shells and docker have
 // them.
 const (
-	ExitLimit   = 137 // it wanted more than a limit gives
-	ExitTimeout = 124 // its time was up, as timeout(1) has it
-	ExitTrap    = 134 // it made a mistake that Wasm does not forgive
-	ExitStopped = 143 // it was stopped
+	ExitNotStarted = 125 // it could not be given what it was granted
+	ExitLimit      = 137 // it wanted more than a limit gives
+	ExitTimeout    = 124 // its time was up, as timeout(1) has it
+	ExitTrap       = 134 // it made a mistake that Wasm does not forgive
+	ExitStopped    = 143 // it was stopped
 )
 
 // A Process is a guest with what it was granted. It runs a guest to its end
@@ -69,7 +70,7 @@ func (p *Process) Exec(ctx context.Context, x Exec) (int, error) {
 	if x.Stdin != nil {
 		s.Stdin = x.Stdin
 	}
-	return p.run(ctx, args, append(slices.Clip(p.spec.Env), x.Env...), s)
+	return p.run(ctx, args, MergeEnv(p.spec.Env, x.Env), s)
 }
 
 // Stop ends the guest that Run runs, or will run.
@@ -121,7 +122,11 @@ func (p *Process) Close() error {
 func (p *Process) run(ctx context.Context, args, env []string, s Streams) (code int, err error) {
 	in, err := p.instance(ctx, args, env, s)
 	if err != nil {
-		return p.outcome(ctx, err)
+		code, err := p.outcome(ctx, err)
+		if code == 1 {
+			code = ExitNotStarted
+		}
+		return code, err
 	}
 	p.mu.Lock()
 	p.running = append(p.running, in)

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/hako-run/hako/app/sqlhost"
+	"github.com/hako-run/hako/app/tty"
 	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite/guest"
@@ -145,10 +146,11 @@ func (p *Process) config(args, env []string, s Streams) (config engine.Config, s
 	if err != nil {
 		return engine.Config{}, nil, err
 	}
+	terminals := tty.New(s.Stdin, s.Stdout, s.Stderr)
 	config = engine.Config{
 		Limits: p.spec.Limits,
-		Values: wasi.NewContext(context.Background(), system),
-		States: []io.Closer{system},
+		Values: tty.NewContext(wasi.NewContext(context.Background(), system), terminals),
+		States: []io.Closer{system, terminals},
 	}
 	for _, w := range []io.Writer{s.Stdout, s.Stderr} {
 		if c, ok := w.(*lineLog); ok {

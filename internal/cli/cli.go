@@ -43,16 +43,22 @@ func Main() int {
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // which nohup asks for
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	a := newApp(Streams{os.Stdin, os.Stdout, os.Stderr})
+	a.signals = signals
 	go func() {
 		for s := range signals {
 			if s == os.Interrupt && a.keepsInterrupt.Load() {
 				continue
 			}
-			signal.Stop(signals) // the next one ends the process at once
 			cancel(signalError{s})
-			return
+			break
 		}
+		s := <-signals // whoever sends two does not want to wait
+		a.restoreTerminal()
+		os.Exit(signalCode(s))
 	}()
 	return a.run(ctx, os.Args[1:])
 }
@@ -69,7 +75,12 @@ func interruption(ctx context.Context) int {
 	if !errors.As(context.Cause(ctx), &e) {
 		return 0
 	}
-	number, _ := e.Signal.(syscall.Signal)
+	return signalCode(e.Signal)
+}
+
+// signalCode is the exit code of a program that s ended.
+func signalCode(s os.Signal) int {
+	number, _ := s.(syscall.Signal)
 	return 128 + int(number)
 }
 
@@ -87,8 +98,24 @@ type app struct {
 	storeOptions pagestore.Options
 	checkMemory  int64 // bytes of the largest database that verify checks in memory
 
+	// shared is the store of a server that runs this command for another
+	// process, and dir is where that one is; nil and "" otherwise.
+	shared *pagestore.Store
+	dir    string
+
 	// keepsInterrupt is set while the interactive shell deals with Ctrl-C.
 	keepsInterrupt atomic.Bool
+
+	signals  chan os.Signal         // those that end the command; nil if somebody else deals with them
+	terminal atomic.Pointer[func()] // puts the terminal back as it was, if it was changed
+}
+
+// restoreTerminal puts the terminal back as it was. It may be called at any
+// time, more than once.
+func (a *app) restoreTerminal() {
+	if restore := a.terminal.Load(); restore != nil {
+		(*restore)()
+	}
 }
 
 func newApp(s Streams) *app { return &app{Streams: s, checkMemory: checkMemory} }
@@ -100,6 +127,12 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	err := root.ExecuteContext(ctx)
+	var locked *pagestore.LockedError
+	if errors.As(err, &locked) {
+		if code, ok := a.delegate(ctx, root, args, locked); ok {
+			return code
+		}
+	}
 	var exit *exitError
 	switch {
 	case err == nil:
@@ -112,10 +145,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	var silent silentError
 	if !errors.As(err, &silent) {
-		fmt.Fprintf(a.Err, "hako: %v\n", err)
+		fmt.Fprintf(a.Err, "hako: %s\n", visible(err.Error()))
 	}
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(a.Err, "  %s\n", hint)
+		fmt.Fprintf(a.Err, "  %s\n", visible(hint))
 	}
 	switch {
 	case exit != nil:

@@ -16,6 +16,7 @@ and addresses. ARGS are its arguments; without any it gets those of NAME. The
 exit code is the guest's.`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.endedByQuit()
 			env, err := f.variables()
 			if err != nil {
 				return usageError{err}
@@ -24,7 +25,7 @@ exit code is the guest's.`,
 			if err != nil {
 				return err
 			}
-			x := hakoapp.Exec{Args: args[1:], Env: env}
+			x := hakoapp.Exec{Args: args[1:], Env: hakoapp.MergeEnv(a.terminalEnv(&f), env)}
 			streams, restore, err := a.guestStreams(&f)
 			if err != nil {
 				return err

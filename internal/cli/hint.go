@@ -7,6 +7,7 @@ import (
 	"github.com/hako-run/hako/internal/cli/shell"
 	"github.com/hako-run/hako/pagestore"
 	hakosqlite "github.com/hako-run/hako/sqlite"
+	"github.com/hako-run/hako/wasi"
 	"github.com/spf13/pflag"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -37,9 +38,12 @@ func hintFor(err error) string {
 	var unknown *pagestore.UnknownDatabaseError
 	var hinted hintedError
 	var engine *sqlite.Error
+	var limit *wasi.LimitError
 	switch {
 	case errors.As(err, &hinted):
 		return hinted.hint
+	case errors.As(err, &limit):
+		return limitHint(limit)
 	case errors.As(err, &unknown) && strings.Trim(unknown.Name, "0123456789") == "":
 		return "a version is written after the name of its database, as in shop@" + unknown.Name
 	case errors.As(err, &unknown) && unknown.Nearest == "":
@@ -58,4 +62,13 @@ func hintFor(err error) string {
 		return "`hako db verify` tells what is damaged; `hako db export` still gets out the versions that are not"
 	}
 	return ""
+}
+
+// limitHint names the flag that sets a limit.
+func limitHint(e *wasi.LimitError) string {
+	flags := map[string]string{
+		wasi.LimitMemory: "--memory", wasi.LimitCPU: "--cpu-time", wasi.LimitWall: "--timeout",
+		wasi.LimitOutput: "--output-limit", wasi.LimitFiles: "--files",
+	}
+	return "`hako run` sets this limit by " + flags[e.Limit]
 }

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"github.com/hako-run/hako/pagestore"
@@ -56,6 +59,9 @@ func newTable(w io.Writer, right []int, head ...string) *table {
 }
 
 func (t *table) row(cells ...string) {
+	for i, cell := range cells {
+		cells[i] = visible(strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(cell))
+	}
 	t.rows = append(t.rows, cells)
 	if len(t.rows) == tableBuffer {
 		t.err = t.flush()
@@ -94,6 +100,26 @@ func (t *table) flush() error {
 	t.rows = t.rows[:0]
 	_, err := io.WriteString(t.w, b.String())
 	return err
+}
+
+// visible shows what would steer a terminal, or is no text, by escapes. Names
+// come from strangers: those of images, of functions in modules. Lines and
+// tabs stay.
+func visible(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '\n' || r == '\t' || unicode.IsGraphic(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		i += n
+	}
+	return b.String()
 }
 
 // sizeText returns bytes for people.

@@ -155,7 +155,7 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 	}
 	defer p.close()
 	spec.Args, spec.Root = p.args, p.root
-	spec.Env = hakoapp.MergeEnv(p.env, spec.Env)
+	spec.Env = hakoapp.MergeEnv(hakoapp.MergeEnv(a.terminalEnv(f), p.env), spec.Env)
 	if p.root != "" {
 		spec.Devices = true
 		spec.Tmp = withTmp(spec)
