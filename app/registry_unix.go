@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -39,14 +40,8 @@ func (r *Registry) Register(name string, c Controller) (*Registration, error) {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("register process %s: %w", name, err)
 	}
-	// Who may connect may run code with the process's grants.
-	if info, err := os.Lstat(r.dir); err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
-		if err == nil {
-			err = os.Chmod(r.dir, 0o700)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("register process %s: %s has to be a directory for this user alone: %w", name, r.dir, err)
-		}
+	if err := r.check(true); err != nil {
+		return nil, fmt.Errorf("register process %s: %w", name, err)
 	}
 	unlock, err := r.lock()
 	if err != nil {
@@ -83,6 +78,12 @@ func (reg *Registration) Close() error {
 // List returns what runs, oldest first. Sockets of processes that died are
 // removed.
 func (r *Registry) List() ([]Info, error) {
+	if err := r.check(false); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -99,6 +100,7 @@ func (r *Registry) List() ([]Info, error) {
 		info, err := r.ask(r.socket(name))
 		switch {
 		case err == nil:
+			info.Name = name // whatever it says: by this it is found
 			infos = append(infos, info)
 		case errors.Is(err, unix.ECONNREFUSED):
 			r.clean(name)
@@ -110,8 +112,9 @@ func (r *Registry) List() ([]Info, error) {
 
 // Find returns the process that has this name, or whose ID begins with it.
 func (r *Registry) Find(name string) (Info, error) {
-	if CheckName(name) == nil {
+	if CheckName(name) == nil && r.check(false) == nil {
 		if info, err := r.ask(r.socket(name)); err == nil {
+			info.Name = name
 			return info, nil
 		}
 	}
@@ -155,6 +158,24 @@ func (r *Registry) Stop(ctx context.Context, name string) error {
 		return fmt.Errorf("stop process %s: %s", info.Name, reply.Error)
 	}
 	return nil
+}
+
+// Command has a process run a command line, and returns its exit code.
+func (r *Registry) Command(ctx context.Context, name string, c Command) (int, error) {
+	conn, err := r.request(r.socket(name), request{Op: opCommand, Args: c.Args, Dir: c.Dir, Stdin: true}, []*os.File{c.Stdout, c.Stderr, c.Stdin})
+	if err != nil {
+		return 0, fmt.Errorf("ask process %s, which has the databases: %w", name, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })() // which the other side notices
+	var reply reply
+	if err := json.NewDecoder(conn).Decode(&reply); err != nil {
+		return 0, fmt.Errorf("ask process %s, which has the databases: it ended: %w", name, err)
+	}
+	if reply.Error != "" {
+		return 0, errors.New(reply.Error)
+	}
+	return reply.Code, nil
 }
 
 // Reload lets a process load its configuration again.
@@ -207,6 +228,27 @@ func (r *Registry) Exec(ctx context.Context, name string, x Exec) (int, error) {
 		return reply.Code, errors.New(reply.Error)
 	}
 	return reply.Code, nil
+}
+
+// check makes sure that the directory is this user's alone: who can write
+// there can pass for a process, and who can connect runs code with a process's
+// grants. The directory may lie where everybody can make one of that name.
+func (r *Registry) check(mend bool) error {
+	info, err := os.Lstat(r.dir)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s has to be a directory of this user", r.dir)
+	}
+	if info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	if mend {
+		return os.Chmod(r.dir, 0o700)
+	}
+	return fmt.Errorf("%s has to be a directory for this user alone: chmod it to 700", r.dir)
 }
 
 func (r *Registry) socket(name string) string { return filepath.Join(r.dir, name+".sock") }
