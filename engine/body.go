@@ -178,7 +178,7 @@ func (c *compiled) roomFor(max int64) (uint64, error) {
 		room = uint64(max) &^ (wasmPage - 1)
 	}
 	if begins := uint64(c.memory.Min) * wasmPage; begins > room {
-		return 0, fmt.Errorf("the module begins with %d MiB of memory: %w", begins>>20, &LimitError{Limit: wasi.LimitMemory, Max: max})
+		return 0, fmt.Errorf("the module begins with %d KiB of memory: %w", begins>>10, &LimitError{Limit: wasi.LimitMemory, Max: max})
 	}
 	return room, nil
 }

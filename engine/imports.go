@@ -46,7 +46,7 @@ func (e *Engine) checkImports(name string, imports []Import) (other, err error) 
 // missing says what of an import is not there, "" if all is well, and whether
 // there is one of that name.
 func (e *Engine) missing(im Import) (why string, there bool) {
-	what := im.Module + "." + im.Name
+	what := printable(im.Module) + "." + printable(im.Name)
 	if im.Kind != wasm.FuncKind {
 		return fmt.Sprintf("%v %s", im.Kind, what), false
 	}

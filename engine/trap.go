@@ -150,7 +150,20 @@ func guestStack(module *compiled, trace string) []string {
 				}
 			}
 		}
-		names = append(names, name)
+		names = append(names, printable(name))
 	}
 	return names
+}
+
+// printable is a name of a module as an error can show it: the module's author
+// may have put in lines, or what steers a terminal, or a megabyte.
+func printable(name string) string {
+	const longest = 200
+	if len(name) > longest {
+		name = name[:longest] + "..."
+	}
+	if quoted := strconv.Quote(name); strings.ContainsRune(quoted, '\\') {
+		return quoted
+	}
+	return name
 }
