@@ -20,10 +20,11 @@ import (
 // connection, a line of JSON, with it the guest's standard streams as
 // descriptors; one reply, a line of JSON. Closing the connection cancels.
 const (
-	opInfo   = "info"
-	opStop   = "stop"
-	opExec   = "exec"
-	opReload = "reload"
+	opInfo    = "info"
+	opStop    = "stop"
+	opExec    = "exec"
+	opReload  = "reload"
+	opCommand = "command"
 
 	maxRequest = 1 << 20 // bytes; arguments and variables
 )
@@ -32,6 +33,7 @@ type request struct {
 	Op    string   `json:"op"`
 	Args  []string `json:"args,omitempty"`
 	Env   []string `json:"env,omitempty"`
+	Dir   string   `json:"dir,omitempty"`
 	Stdin bool     `json:"stdin,omitempty"` // three descriptors come, not two
 }
 
@@ -170,6 +172,21 @@ func handle(ctx context.Context, conn *net.UnixConn, c Controller) {
 			if err != nil {
 				answer.Error = err.Error()
 			}
+		}
+	case opCommand:
+		commander, ok := c.(Commander)
+		if !ok || len(files) != 3 {
+			answer.Error = "it runs no commands for others"
+			break
+		}
+		go func() {
+			_, _ = conn.Read(make([]byte, 1))
+			cancel()
+		}()
+		code, err := commander.Command(ctx, Command{Args: q.Args, Dir: q.Dir, Stdout: files[0], Stderr: files[1], Stdin: files[2]})
+		answer.Code = code
+		if err != nil {
+			answer.Error = err.Error()
 		}
 	case opReload:
 		r, ok := c.(Reloader)

@@ -24,6 +24,7 @@ type Info struct {
 	Ports     []PortInfo `json:"ports,omitempty"`
 	Addresses []string   `json:"addresses,omitempty"` // where a server listens
 	Databases []string   `json:"databases,omitempty"`
+	Commands  bool       `json:"commands,omitempty"` // it runs commands on its databases for others
 	Usage     Usage      `json:"usage"`
 }
 
@@ -129,4 +130,17 @@ type Reloader interface {
 	// Reload returns when the new configuration is in force; an error says
 	// why the old one stays.
 	Reload(ctx context.Context) error
+}
+
+// Command is a command line of another process, to be run in this one.
+type Command struct {
+	Args                  []string
+	Dir                   string // the other's working directory
+	Stdin, Stdout, Stderr *os.File
+}
+
+// A Commander is a Controller that runs commands for others.
+type Commander interface {
+	// Command returns the exit code of a command, which ends when ctx does.
+	Command(ctx context.Context, c Command) (int, error)
 }

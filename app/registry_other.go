@@ -42,6 +42,11 @@ func (r *Registry) Reload(ctx context.Context, name string) error {
 	return errHere("reload " + name)
 }
 
+// Command fails with errors.ErrUnsupported.
+func (r *Registry) Command(ctx context.Context, name string, c Command) (int, error) {
+	return 0, errHere("run a command in process " + name)
+}
+
 // Exec fails with errors.ErrUnsupported.
 func (r *Registry) Exec(ctx context.Context, name string, x Exec) (int, error) {
 	return 0, errHere("exec in process " + name)

@@ -89,6 +89,9 @@ func (e *noStoreError) Is(target error) bool { return target == pagestore.ErrUnk
 
 // withStore opens the store for f.
 func (a *app) withStore(create bool, f func(s *pagestore.Store) error) (err error) {
+	if a.shared != nil {
+		return f(a.shared)
+	}
 	s, err := a.openStore(create)
 	if err != nil {
 		return err

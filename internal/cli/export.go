@@ -28,9 +28,9 @@ func (a *app) exportCommand() *cobra.Command {
 				if args[1] == "-" {
 					return a.exportToOut(cmd, at, p)
 				}
-				err := sqlite.Export(cmd.Context(), at, args[1], sqlite.ExportOptions{Overwrite: force, Progress: p.update})
+				err := sqlite.Export(cmd.Context(), at, a.path(args[1]), sqlite.ExportOptions{Overwrite: force, Progress: p.update})
 				p.end()
-				if info, e := os.Stat(args[1]); errors.Is(err, sqlite.ErrFileExists) && !force && e == nil && info.Mode().IsRegular() {
+				if info, e := os.Stat(a.path(args[1])); errors.Is(err, sqlite.ErrFileExists) && !force && e == nil && info.Mode().IsRegular() {
 					return hintedError{err, "--force overwrites it"}
 				}
 				if err != nil {

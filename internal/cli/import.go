@@ -26,7 +26,7 @@ is made.`,
 			}
 			return a.withStore(true, func(s *pagestore.Store) error {
 				p := a.progress("import "+args[0], "", true)
-				d, err := sqlite.Import(cmd.Context(), s, args[0], args[1], sqlite.ImportOptions{Retain: policy, Progress: func(i sqlite.ImportProgress) {
+				d, err := sqlite.Import(cmd.Context(), s, args[0], a.path(args[1]), sqlite.ImportOptions{Retain: policy, Progress: func(i sqlite.ImportProgress) {
 					if i.Step == sqlite.ImportCheck {
 						p.begins(string(i.Step))
 						return

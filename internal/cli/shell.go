@@ -52,6 +52,10 @@ Otherwise results are lists as sqlite3 prints them, and the first error ends it.
 				return usageErrorf("--locking %s: choose writer or optimistic", locking)
 			}
 			o.Interactive = len(o.SQL) == 0 && isTerminal(a.In) && isTerminal(a.Out)
+			if o.Interactive && a.shared != nil {
+				return errInteractive
+			}
+			o.Path = a.path
 			return a.shell(cmd.Context(), args[0], locking, o)
 		},
 		ValidArgsFunction: a.complete(completeSnapshot),

@@ -103,6 +103,7 @@ func (a *app) up(ctx context.Context, file, name string) error {
 		},
 		info: hakoapp.Info{ID: hakoapp.NewID(), Name: name, Image: file, PID: os.Getpid(), Started: time.Now()},
 	}
+	u.info.Commands = true
 	for _, d := range c.Databases {
 		u.info.Databases = append(u.info.Databases, d.Name)
 	}
@@ -113,6 +114,10 @@ func (a *app) up(ctx context.Context, file, name string) error {
 		return hintedError{err, "--name gives this one another"}
 	default:
 		defer registration.Close()
+	}
+	if a.signals != nil { // SIGHUP ends other commands
+		signal.Stop(a.signals)
+		signal.Notify(a.signals, os.Interrupt, syscall.SIGTERM)
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -167,6 +172,11 @@ func (u *upProcess) Stop() { u.stop() }
 
 func (u *upProcess) Exec(context.Context, hakoapp.Exec) (int, error) {
 	return 0, fmt.Errorf("%s is a server: exec is for what hako run runs", u.info.Name)
+}
+
+// Command runs a command of another process on the server's databases.
+func (u *upProcess) Command(ctx context.Context, c hakoapp.Command) (int, error) {
+	return runFor(ctx, u.server.Store(), c)
 }
 
 // Reload loads the configuration again.

@@ -112,6 +112,27 @@ static = "public"
 	}
 	h.fails(exitNotStarted, "web", "exec", "web")
 
+	// Commands on databases go through the server.
+	h.ok("db", "shell", "shop", "CREATE TABLE t(x); INSERT INTO t VALUES(7)")
+	if out := h.ok("db", "shell", "shop", "SELECT x FROM t"); out != "7\n" {
+		t.Errorf("selected %q", out)
+	}
+	if code, out, errs := h.run("SELECT x+1 FROM t;", "db", "shell", "shop"); code != exitOK || out != "8\n" {
+		t.Errorf("from standard input: %d %q %q", code, out, errs)
+	}
+	if out := h.ok("db", "log", "shop", "--json"); strings.Count(out, `"version"`) != 2 {
+		t.Errorf("log\n%s", out)
+	}
+	h.fails(exitFailed, `did you mean "shop"`, "db", "log", "shp")
+	h.fails(exitUsage, "unknown flag", "db", "log", "--nonsense", "shop")
+	t.Chdir(t.TempDir())
+	h.ok("db", "export", "shop@1", "here.sqlite")
+	if _, err := os.Stat("here.sqlite"); err != nil {
+		t.Error(err)
+	}
+	h.ok("db", "branch", "shop@1", "preview")
+	h.ok("db", "delete", "--yes", "preview")
+
 	// A mistake leaves what there is in force.
 	write("hako.toml", config("/*")+"nonsense = 1\n")
 	h.fails(exitFailed, "nonsense", "check", dir)

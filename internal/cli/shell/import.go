@@ -50,7 +50,7 @@ func (sh *Shell) importCommand(ctx context.Context, args []string) error {
 		return commandUsage("import")
 	}
 	file, table := words[0], words[1]
-	f, err := os.Open(file)
+	f, err := os.Open(sh.path(file))
 	if err != nil {
 		return fmt.Errorf("cannot import: %w", err)
 	}

@@ -133,7 +133,7 @@ func (sh *Shell) read(ctx context.Context, args []string) error {
 	if sh.depth >= maxReadDepth {
 		return fmt.Errorf(".read %s: %d scripts read each other already; does one read itself?", args[0], maxReadDepth)
 	}
-	f, err := os.Open(args[0])
+	f, err := os.Open(sh.path(args[0]))
 	if err != nil {
 		return fmt.Errorf("cannot read a script: %w", err)
 	}

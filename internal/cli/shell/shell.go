@@ -35,6 +35,7 @@ type Options struct {
 	// terminal. Output then is a box unless Mode says otherwise, and
 	// control characters in values are shown as ^X.
 	Interactive bool
+	Path        func(string) string    // where a file lies that the user named; nil for there
 	Prompt      func(*sql.Conn) string // asked before each statement, without the "> "; nil for "sql"
 	Banner      string                 // printed first when interactive
 	History     string                 // file that keeps the history; none if empty
@@ -282,6 +283,14 @@ func (sh *Shell) report(err error) {
 var errOutputGone = errors.New("output was closed")
 
 // outputFile is a file opened by .output or .once.
+// path is where a file lies that the user named.
+func (sh *Shell) path(name string) string {
+	if sh.o.Path == nil {
+		return name
+	}
+	return sh.o.Path(name)
+}
+
 type outputFile struct {
 	f *os.File
 	w *bufio.Writer
@@ -291,7 +300,7 @@ func (sh *Shell) openOutput(name string, once bool) error {
 	if err := sh.closeOutput(); err != nil {
 		return err
 	}
-	f, err := os.Create(name)
+	f, err := os.Create(sh.path(name))
 	if err != nil {
 		return fmt.Errorf("cannot write results to a file: %w", err)
 	}
