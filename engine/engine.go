@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -38,8 +36,7 @@ type Options struct {
 // concurrent use.
 type Engine struct {
 	runtime wazero.Runtime
-	cache   wazero.CompilationCache
-	dir     string
+	cache   *codeCache // nil if code is kept nowhere
 	backing backing
 	workers int
 	link    func(context.Context, wazero.Runtime, wazero.CompiledModule) context.Context
@@ -72,16 +69,12 @@ func newEngine(opts Options, back backing) (*Engine, error) {
 	}
 	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false)
 	if opts.CacheDir != "" {
-		e.dir = filepath.Join(opts.CacheDir, fmt.Sprintf("code-%d", rewriteVersion))
-		if err := os.MkdirAll(e.dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make the cache of compiled code: %w", err)
-		}
-		cache, err := wazero.NewCompilationCacheWithDir(e.dir)
+		cache, err := openCodeCache(filepath.Join(opts.CacheDir, fmt.Sprintf("code-%d", rewriteVersion)), config)
 		if err != nil {
-			return nil, fmt.Errorf("open the cache of compiled code in %s: %w", e.dir, err)
+			return nil, err
 		}
 		e.cache = cache
-		config = config.WithCompilationCache(cache)
+		config = config.WithCompilationCache(cache.cache)
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
 	for _, host := range append([]func(context.Context, wazero.Runtime) error{instantiateCheck}, opts.Hosts...) {
@@ -92,27 +85,34 @@ func newEngine(opts Options, back backing) (*Engine, error) {
 	return e, nil
 }
 
-// compileCached compiles a module, or finds it in the cache. A damaged entry
-// there is dropped with the others.
-func (e *Engine) compileCached(binary []byte) (code wazero.CompiledModule, err error) {
+// compileCached compiles a module, or finds it in the cache.
+func (e *Engine) compileCached(binary []byte) (wazero.CompiledModule, error) {
+	if e.cache == nil {
+		return e.compileIn(e.runtime, binary)
+	}
+	e.cache.prepare(binary, func(r wazero.Runtime) error {
+		_, err := e.compileIn(r, binary)
+		return err
+	})
+	code, err := e.compileIn(e.runtime, binary)
+	if err != nil {
+		// The cache may be what failed: a full disk, a file that was changed
+		// since. What was compiled and not written is in memory.
+		e.cache.forget(binary)
+		return e.compileIn(e.runtime, binary)
+	}
+	return code, nil
+}
+
+// compileIn compiles a module in a runtime. A compiler that panics fails.
+func (e *Engine) compileIn(r wazero.Runtime, binary []byte) (code wazero.CompiledModule, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the compiler failed: %v", r)
 		}
 	}()
 	ctx := experimental.WithCompilationWorkers(context.Background(), e.workers)
-	code, err = e.runtime.CompileModule(ctx, binary)
-	if err == nil || e.dir == "" || !strings.HasPrefix(err.Error(), "compilationcache:") {
-		return code, err
-	}
-	entries, rerr := filepath.Glob(filepath.Join(e.dir, "wazero-*", "*"))
-	for _, entry := range entries {
-		rerr = errors.Join(rerr, os.Remove(entry))
-	}
-	if rerr != nil {
-		return nil, fmt.Errorf("the cache of compiled code in %s is damaged (%w) and cannot be emptied: %w", e.dir, err, rerr)
-	}
-	return e.runtime.CompileModule(ctx, binary)
+	return r.CompileModule(ctx, binary)
 }
 
 // Close gives everything back. It fails with ErrInUse, and nothing is closed,
@@ -145,7 +145,7 @@ func (e *Engine) shut() error {
 	ctx := context.Background()
 	err := e.runtime.Close(ctx)
 	if e.cache != nil {
-		err = errors.Join(err, e.cache.Close(ctx))
+		err = errors.Join(err, e.cache.close())
 	}
 	if err != nil {
 		return fmt.Errorf("close the engine: %w", err)

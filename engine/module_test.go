@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,7 +133,7 @@ func TestCache(t *testing.T) {
 		}
 	}
 	entries := func() []string {
-		list, _ := filepath.Glob(filepath.Join(dir, "code-*", "wazero-*", "*"))
+		list, _ := filepath.Glob(filepath.Join(dir, "code-*", "*", "wazero-*", "*"))
 		return list
 	}
 	run()
@@ -154,6 +155,10 @@ func TestCache(t *testing.T) {
 		func(b []byte) []byte { return nil },
 		func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
 		func(b []byte) []byte { b[0] ^= 1; return b },
+		func(b []byte) []byte { b[20] ^= 64; return b }, // the number of functions, where they begin
+		func(b []byte) []byte { b[24] ^= 16; return b },
+		func(b []byte) []byte { b[32] ^= 16; return b },
+		func(b []byte) []byte { b[len(b)-3] ^= 1; return b },
 	} {
 		if err := os.WriteFile(entries()[0], damage(append([]byte(nil), good...)), 0o600); err != nil {
 			t.Fatal(err)
@@ -162,6 +167,39 @@ func TestCache(t *testing.T) {
 		if now, _ := os.ReadFile(entries()[0]); string(now) != string(good) {
 			t.Error("a damaged entry was not made anew")
 		}
+	}
+}
+
+// A cache that cannot be written to any more costs time, not the guest.
+func TestCacheFails(t *testing.T) {
+	dir := t.TempDir()
+	e, err := New(Options{CacheDir: dir, Hosts: []func(context.Context, wazero.Runtime) error{testHost}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(e.cache.dir); err != nil {
+		t.Fatal(err)
+	}
+	m := compile(t, e, "basic", guest(t, "basic.c"))
+	in := instantiate(t, m, Config{})
+	if got := call1(t, in, "add", 1, 2); got != 3 {
+		t.Errorf("%d", got)
+	}
+	in.Close()
+	m.Close()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	open := t.TempDir()
+	folder := filepath.Join(open, fmt.Sprintf("code-%d", rewriteVersion))
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{CacheDir: open}); err == nil || !strings.Contains(err.Error(), "others can write") {
+		t.Errorf("a cache that others can write to: %v", err)
 	}
 }
 

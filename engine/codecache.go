@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"golang.org/x/sys/cpu"
+)
+
+// A codeCache keeps compiled code between processes. wazero's own cache has a
+// checksum over the machine code but none over where its functions begin, so
+// that a damaged file can send a guest anywhere. Here each module has a folder,
+//
+//	<dir>/<key>/wazero-<version>-<system>/<entry>
+//	<dir>/<key>/seal
+//
+// (key is a hash of the module, wazero's version and the processor's features),
+// that appears when it is whole, and wazero is shown an entry, by a link in a
+// folder of the engine's own, after it was found to be what the seal says.
+type codeCache struct {
+	dir    string
+	stage  string // wazero's cache directory
+	config wazero.RuntimeConfig
+	cache  wazero.CompilationCache
+	maker  string // what else the code depends on
+}
+
+// abandoned is how old the folders of processes that died are when they are
+// removed.
+const abandoned = 24 * time.Hour
+
+// openCodeCache opens or makes the cache in dir. config is what modules are
+// compiled with.
+func openCodeCache(dir string, config wazero.RuntimeConfig) (*codeCache, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the cache of compiled code: %w", err)
+	}
+	if info, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("open the cache of compiled code: %w", err)
+	} else if info.Mode().Perm()&0o022 != 0 && os.PathSeparator == '/' {
+		return nil, fmt.Errorf("open the cache of compiled code: others can write to %s: chmod it to 700", dir)
+	}
+	c := &codeCache{dir: dir, config: config}
+	c.sweep()
+	var err error
+	if c.stage, err = os.MkdirTemp(dir, "stage-"); err != nil {
+		return nil, fmt.Errorf("open the cache of compiled code: %w", err)
+	}
+	if c.cache, err = wazero.NewCompilationCacheWithDir(c.stage); err != nil {
+		os.RemoveAll(c.stage)
+		return nil, fmt.Errorf("open the cache of compiled code: %w", err)
+	}
+	folders, _ := filepath.Glob(filepath.Join(c.stage, "wazero-*"))
+	for _, folder := range folders {
+		c.maker += filepath.Base(folder)
+	}
+	c.maker += fmt.Sprintf("%+v %+v", cpu.X86, cpu.ARM64)
+	return c, nil
+}
+
+// folder is where a module's code is kept.
+func (c *codeCache) folder(binary []byte) string {
+	h := sha256.New()
+	io.WriteString(h, c.maker)
+	h.Write(binary)
+	return filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)))
+}
+
+func (c *codeCache) close() error {
+	err := c.cache.Close(context.Background())
+	os.RemoveAll(c.stage) // sweep does it if this cannot
+	return err
+}
+
+// sweep removes what processes that died were making.
+func (c *codeCache) sweep() {
+	entries, _ := os.ReadDir(c.dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "stage-") && !strings.HasPrefix(e.Name(), "new-") {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
+			os.RemoveAll(filepath.Join(c.dir, e.Name()))
+		}
+	}
+}
+
+// prepare sees to it that wazero finds a module's code in its cache, if that
+// can be: compile makes the code in a runtime if it is not there. What fails
+// here only costs the time to compile again, so it is no error.
+func (c *codeCache) prepare(binary []byte, compile func(wazero.Runtime) error) {
+	folder := c.folder(binary)
+	entry, ok := sealed(folder)
+	if !ok {
+		os.RemoveAll(folder)
+		if c.fill(folder, compile) != nil {
+			return
+		}
+		if entry, ok = sealed(folder); !ok {
+			return
+		}
+	}
+	source, err := filepath.Abs(filepath.Join(folder, entry))
+	if err != nil {
+		return
+	}
+	link := filepath.Join(c.stage, entry)
+	if os.MkdirAll(filepath.Dir(link), 0o700) == nil {
+		if os.Symlink(source, link) != nil {
+			_ = os.Link(source, link) // Windows keeps symbolic links to the few
+		}
+	}
+}
+
+// forget takes a module's code out of the cache.
+func (c *codeCache) forget(binary []byte) {
+	os.RemoveAll(c.folder(binary))
+	links, _ := filepath.Glob(filepath.Join(c.stage, "*", "*"))
+	for _, link := range links {
+		os.Remove(link)
+	}
+}
+
+// fill compiles a module into a folder.
+func (c *codeCache) fill(folder string, compile func(wazero.Runtime) error) error {
+	made, err := os.MkdirTemp(c.dir, "new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(made)
+	cache, err := wazero.NewCompilationCacheWithDir(made)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	defer cache.Close(ctx)
+	runtime := wazero.NewRuntimeWithConfig(ctx, c.config.WithCompilationCache(cache))
+	defer runtime.Close(ctx)
+	if err := compile(runtime); err != nil {
+		return err
+	}
+	entries, err := filepath.Glob(filepath.Join(made, "wazero-*", "*"))
+	if err != nil || len(entries) != 1 {
+		return fmt.Errorf("%d entries: %w", len(entries), err)
+	}
+	entry, err := filepath.Rel(made, entries[0])
+	if err != nil {
+		return err
+	}
+	seal, err := sealOf(made, entry)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(made, "seal"), []byte(seal), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(made, folder) // fails if another process was quicker: then there is one
+}
+
+// sealOf is what the seal of a folder with this entry says.
+func sealOf(folder, entry string) (string, error) {
+	f, err := os.Open(filepath.Join(folder, entry))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x %s", h.Sum(nil), filepath.ToSlash(entry)), nil
+}
+
+// sealed returns the entry of a folder if it is as it was written.
+func sealed(folder string) (entry string, ok bool) {
+	seal, err := os.ReadFile(filepath.Join(folder, "seal"))
+	if err != nil {
+		return "", false
+	}
+	_, name, _ := strings.Cut(string(seal), " ")
+	entry = filepath.FromSlash(name)
+	if !filepath.IsLocal(entry) {
+		return "", false
+	}
+	now, err := sealOf(folder, entry)
+	return entry, err == nil && now == string(seal)
+}
