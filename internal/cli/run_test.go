@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,6 +40,22 @@ func TestRunFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.runs(0, "B=x y\nA=3\n", "--env-file", file, "-e", "A=3", guest, "env")
+	for text, want := range map[string]string{
+		"\ufeffB=1\r\n  C=2": "",
+		"export B=1":         "line 1: the name \"export B\" has a space in it",
+		"B=1\nC =2":          "line 2: the name \"C \" has a space in it",
+		"B=\x00":             "zero byte",
+		"B=1\nC=" + strings.Repeat("x", maxEnvLine): "line 2 has more than",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if want == "" {
+			h.runs(0, "B=1\nC=2\n", "--env-file", file, guest, "env")
+		} else {
+			h.fails(exitUsage, want, "run", "--env-file", file, guest, "env")
+		}
+	}
 	h.runs(0, "", guest, "cat")
 	h.runs(0, "got a line\n", "-i", guest, "cat")
 	h.runs(0, "000\n", "-i", guest, "tty")
@@ -127,6 +144,12 @@ func TestRunMistakes(t *testing.T) {
 	h.fails(exitUsage, "missing, always or never", "run", "--pull", "x", guest)
 	h.fails(exitUsage, "--entrypoint is for images", "run", "--entrypoint", "x", guest)
 	h.fails(exitNotStarted, "no such file", "run", filepath.Join(dir, "none.wasm"))
+	h.fails(exitNotStarted, "no such file", "run", "./none")
+	h.fails(exitNotStarted, "`hako build -t NAME "+dir+"` makes an image", "run", dir)
+	h.fails(exitNotStarted, "published twice", "run", "-p", "0:80", "-p", "0:80", guest)
+	h.fails(exitNotStarted, "limited to 2 open files", "run", "--files", "2", guest)
+	h.fails(exitUsage, `guest's path "rel" is not absolute`, "run", "--db", "shop:rel", guest)
+	h.fails(137, "sets this limit by --memory", "run", "--memory", "64k", guest)
 	h.fails(exitNotStarted, "broken.wasm", "run", broken)
 	h.fails(exitNotStarted, "text.wasm", "run", text)
 	h.fails(exitNotStarted, "there are no databases", "run", "--db", "shop", guest)
@@ -158,7 +181,7 @@ func TestRunExecStop(t *testing.T) {
 		t.Errorf("listed\n%s", list)
 	}
 	h.fails(exitNotStarted, "name is taken", "run", "--name", "sleeper", guest)
-	if code, out, errs := h.run("", "exec", "-e", "B=2", "sleeper", "env", "change", "/g/x", "say", "error", "exit", "9"); code != 9 || out != "A=1\nLISTEN_FDS=1\nB=2\n/g/x: written\n" && out != "A=1\nB=2\n/g/x: written\n" || errs != "error\n" {
+	if code, out, errs := h.run("", "exec", "-e", "A=2", "-e", "B=2", "sleeper", "env", "change", "/g/x", "say", "error", "exit", "9"); code != 9 || out != "A=2\nLISTEN_FDS=1\nB=2\n/g/x: written\n" && out != "A=2\nB=2\n/g/x: written\n" || errs != "error\n" {
 		t.Errorf("exec: %d, %q, %q", code, out, errs)
 	}
 	if code, out, _ := h.run("in\n", "exec", "-i", "sleeper", "cat"); code != 0 || out != "got in\n" {
@@ -216,4 +239,34 @@ func TestRunImage(t *testing.T) {
 	h.runs(0, "[/bin/other.wasm][args]\n", "--entrypoint", "/bin/other.wasm", "app:1", "args")
 	h.fails(exitNotStarted, "none.wasm", "run", "--entrypoint", "/bin/none.wasm", "app:1")
 	h.fails(exitNotStarted, `did you mean "app:1"`, "run", "--pull", "never", "ap:1")
+}
+
+// A file needs no place to keep something.
+func TestRunWithoutHome(t *testing.T) {
+	guest := guestFile(t)
+	for _, name := range []string{"HAKO_DATA", "XDG_DATA_HOME", "HOME"} {
+		t.Setenv(name, "")
+	}
+	var out, errs strings.Builder
+	if code := Run(context.Background(), Streams{strings.NewReader(""), &out, &errs}, "run", guest, "exit", "5"); code != 5 {
+		t.Errorf("%d: %s", code, errs.String())
+	}
+	if code := Run(context.Background(), Streams{strings.NewReader(""), &out, &errs}, "run", "--name", "x", guest); code == 0 || !strings.Contains(errs.String(), "--data DIR") {
+		t.Errorf("%d: %s", code, errs.String())
+	}
+}
+
+// A pipe that nobody writes to does not keep hako.
+func TestRunPipeInterrupted(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer write.Close()
+	defer read.Close()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(signalError{os.Interrupt})
+	if _, err := readModule(ctx, fmt.Sprintf("/dev/fd/%d", read.Fd())); err == nil {
+		t.Error("read a module from nowhere")
+	}
 }
