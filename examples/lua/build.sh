@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 sdk=$(scripts/wasi.sh)
 . /etc/os-release
 source=$(scripts/debsource.sh "${VERSION_CODENAME:-trixie}" lua5.4)/src
-recipe=$(cat examples/lua/build.sh examples/lua/*.c examples/lua/include/* "$source"/../debian/changelog | sha256sum | cut -c1-16)
+recipe=$(cat examples/lua/build.sh examples/lua/c/* "$source"/../debian/changelog | sha256sum | cut -c1-16)
 out=${HAKO_CACHE:-$HOME/.cache/hako}/guests/lua-$recipe-${sdk##*-}.wasm
 if [ ! -e "$out" ]; then
 	mkdir -p "${out%/*}"
@@ -13,8 +13,8 @@ if [ ! -e "$out" ]; then
 	files=("${files[@]/*\/luac.c/}") # the compiler alone is a program of its own
 	# longjmp becomes a Wasm exception in the final encoding.
 	"$sdk/bin/wasi-cc" -O3 -msimd128 -mllvm -wasm-enable-sjlj -mllvm -wasm-use-legacy-eh=false \
-		-D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS -Iexamples/lua/include -include wasi.h \
-		${files[@]} examples/lua/wasi.c -o "$out.$$" -lsetjmp -lwasi-emulated-signal -lwasi-emulated-process-clocks >&2
+		-D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS -Iexamples/lua/c -include wasi.h \
+		${files[@]} examples/lua/c/wasi.c -o "$out.$$" -lsetjmp -lwasi-emulated-signal -lwasi-emulated-process-clocks >&2
 	mv "$out.$$" "$out"
 fi
 echo "$out"
