@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds bin/sqlshell.wasm:
-#     hako run --db shop bin/sqlshell.wasm shop 'SELECT hako_version()'
+#     hako run --db shop bin/sqlshell.wasm /db/shop.sqlite 'SELECT hako_version()'
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 sdk=$(scripts/wasi.sh)
