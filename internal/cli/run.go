@@ -14,6 +14,7 @@ import (
 
 	hakoapp "github.com/hako-run/hako/app"
 	"github.com/hako-run/hako/image"
+	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite"
 	"github.com/hako-run/hako/sqlite/vfscore"
 	"github.com/hako-run/hako/wasi"
@@ -143,6 +144,9 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 	var vfs *vfscore.VFS
 	if len(spec.Databases) > 0 {
 		store, err := a.openStore(false)
+		if errors.Is(err, pagestore.ErrLocked) {
+			err = hintedError{err, "`hako ps` shows what runs; `hako exec NAME` runs another guest in that process, with its databases"}
+		}
 		if err != nil {
 			return 0, err
 		}
