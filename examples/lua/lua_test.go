@@ -64,7 +64,7 @@ func TestLua(t *testing.T) {
 	p, err := r.Start(ctx, m, app.Spec{
 		Args: []string{"lua", "-", "a", "b"}, Env: []string{"MODE=test"},
 		Dirs:   []app.DirGrant{{Host: dir, Guest: "/data"}, {Host: t.TempDir(), Guest: "/tmp"}},
-		Limits: engine.Limits{Memory: 64 << 20},
+		Limits: engine.Limits{Memory: 256 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)
