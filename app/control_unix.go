@@ -162,12 +162,15 @@ func handle(ctx context.Context, conn *net.UnixConn, c Controller) {
 		}
 		if answer.Error == "" {
 			x.Stdout, x.Stderr = files[0], files[1]
-			// A client that goes away takes its guest along.
+			// A client that goes away takes its guest along. One that only
+			// says no more waits until the guest let go of its terminal.
+			guest, end := context.WithCancel(ctx)
+			defer end()
 			go func() {
 				_, _ = conn.Read(make([]byte, 1))
-				cancel()
+				end()
 			}()
-			code, err := c.Exec(ctx, x)
+			code, err := c.Exec(guest, x)
 			answer.Code = code
 			if err != nil {
 				answer.Error = err.Error()

@@ -216,12 +216,17 @@ func (r *Registry) Exec(ctx context.Context, name string, x Exec) (int, error) {
 		return 0, fmt.Errorf("exec in process %s: %w", info.Name, err)
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })() // which the other side notices
+	// The other side notices, ends the guest and answers.
+	defer context.AfterFunc(ctx, func() {
+		_ = conn.SetReadDeadline(time.Now().Add(dialTimeout))
+		_ = conn.CloseWrite()
+	})()
 	var reply reply
-	if err := json.NewDecoder(conn).Decode(&reply); err != nil {
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
+	err = json.NewDecoder(conn).Decode(&reply)
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("exec in process %s: it ended before the guest did", info.Name)
 	}
 	if reply.Error != "" {

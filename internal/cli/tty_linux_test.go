@@ -65,6 +65,38 @@ func TestRunOnTerminal(t *testing.T) {
 	raw.exits(3)
 }
 
+// The guest that exec runs is another process's, which changes the terminal
+// too: this one puts it back last.
+func TestExecOnTerminal(t *testing.T) {
+	guest := guestbuild.C(t, []string{"-O1", "testdata/tty.c"})
+	home := t.TempDir()
+	other := onTerminal(t, home, "run", "-it", "--name", "other", guest)
+	other.wait("raw: 0\r\n")
+	before := stateOf(t, other.file)
+	fresh, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cooked := stateOf(t, fresh)
+	fresh.Close()
+	tty.Close()
+	for range 5 {
+		term := onTerminal(t, home, "exec", "-it", "--raw", "other")
+		term.wait("size: 0 80 x 24\n", "raw: 0\n")
+		term.keys(ctrlC, "key: 3\n")
+		term.cmd.Process.Signal(syscall.SIGTERM)
+		term.exits(143)
+		if *stateOf(t, term.file) != *cooked {
+			t.Error("the terminal is not as it was")
+		}
+	}
+	if *stateOf(t, other.file) != *before {
+		t.Error("exec changed the other's terminal")
+	}
+	other.keys("q", "key: 113\r\n")
+	other.exits(3)
+}
+
 func stateOf(t *testing.T, file *os.File) *term.State {
 	t.Helper()
 	state, err := term.GetState(int(file.Fd()))
