@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/hako-run/hako/wasi"
 	"golang.org/x/net/http/httpguts"
@@ -27,16 +27,20 @@ type Exchange struct {
 	Prefix string
 	// Scheme is http or https; that of the connection unless given.
 	Scheme string
-	// Output bounds the bytes of the response's body; 0 does not.
+	// Output bounds the bytes of the response's body, and those of what the
+	// guest logs; 0 does not.
 	Output int64
 	// Head is called with the response's header before it is sent. It must
 	// not use the exchange. nil does nothing.
 	Head func(h http.Header)
+	// End is called by the guest's goroutine when the guest finishes its
+	// response, before Finished is closed. nil does nothing.
+	End func()
 	// Log receives what the guest logs. nil drops it.
 	Log func(level slog.Level, text string)
 
-	control *http.ResponseController
-	over    atomic.Bool // the handler has returned, or is about to
+	client *Client
+	logged int64 // bytes; of the guest's goroutine
 
 	mu       sync.Mutex
 	w        http.ResponseWriter // nil once the exchange is over
@@ -44,6 +48,8 @@ type Exchange struct {
 	status   int  // the final status sent; 0 before
 	bodyDone bool // the request's body was read to its end
 	finished bool // by the guest
+	interim  int  // informational responses sent
+	trailing int  // bytes of trailers
 	written  int64
 	read     int64
 	done     chan struct{} // closed when finished
@@ -54,9 +60,9 @@ type Exchange struct {
 func NewExchange(w http.ResponseWriter, r *http.Request) *Exchange {
 	// A guest may write before it has read all; without this, net/http would
 	// swallow the rest of the body first. HTTP/2 is so anyway.
-	control := http.NewResponseController(w)
-	_ = control.EnableFullDuplex()
-	return &Exchange{control: control, w: w, r: r, done: make(chan struct{})}
+	client := NewClient(w)
+	_ = client.control.EnableFullDuplex()
+	return &Exchange{client: client, w: w, r: r, done: make(chan struct{})}
 }
 
 // Finished is closed when the guest has said that its response is complete,
@@ -72,21 +78,13 @@ func (x *Exchange) Status() (status int, read, written int64) {
 }
 
 // Abandon ends the guest's access to the request and its response: the
-// handler is about to return. Calls of the guest fail from then on.
+// handler is about to return. Calls of the guest fail from then on. The guest
+// must not be in one that waits for the client.
 func (x *Exchange) Abandon() {
-	x.over.Store(true)
+	x.client.End()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.w, x.r = nil, nil
-}
-
-// interrupt makes a call return that waits for the client. The connection is
-// of no use afterwards.
-func (x *Exchange) interrupt() {
-	if !x.over.Load() {
-		_ = x.control.SetReadDeadline(time.Unix(1, 0))
-		_ = x.control.SetWriteDeadline(time.Unix(1, 0))
-	}
 }
 
 // head returns what the guest is told of the request.
@@ -143,9 +141,15 @@ func (x *Exchange) body(p []byte) (int, error) {
 		return 0, nil
 	}
 	// Not under the lock: it blocks for as long as the client likes.
-	n, err := r.Body.Read(p)
-	for n == 0 && err == nil {
-		n, err = r.Body.Read(p)
+	var n int
+	var err error
+	late := x.client.Reading(func() {
+		for n == 0 && err == nil {
+			n, err = r.Body.Read(p)
+		}
+	})
+	if late != nil {
+		err = late
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -181,12 +185,37 @@ var hopByHop = map[string]bool{
 	"trailer": true, "transfer-encoding": true, "upgrade": true,
 }
 
+const (
+	maxInterim  = 64       // informational responses
+	maxTrailers = 64 << 10 // bytes of trailers, in all
+)
+
+// validLength tells whether a Content-Length is one number. net/http would
+// send what is none, and several, of which whoever is behind it may believe
+// another one.
+func validLength(fields []field) bool {
+	told := false
+	for _, f := range fields {
+		if !strings.EqualFold(f.name, "Content-Length") {
+			continue
+		}
+		if _, err := strconv.ParseUint(f.value, 10, 63); err != nil || told {
+			return false
+		}
+		told = true
+	}
+	return true
+}
+
 // respond sends the response's head.
 func (x *Exchange) respond(status int, fields []field) error {
 	for _, f := range fields {
 		if !httpguts.ValidHeaderFieldName(f.name) || !httpguts.ValidHeaderFieldValue(f.value) {
 			return fmt.Errorf("%w: header %.100q", errFields, f.name)
 		}
+	}
+	if !validLength(fields) {
+		return fmt.Errorf("%w: Content-Length", errFields)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -200,6 +229,13 @@ func (x *Exchange) respond(status int, fields []field) error {
 	}
 	h := x.w.Header()
 	interim := status < 200
+	var before http.Header // what others have set, for a guest may name the same
+	if interim {
+		if x.interim++; x.interim > maxInterim {
+			return errOrder
+		}
+		before = h.Clone()
+	}
 	for _, f := range fields {
 		if name := strings.ToLower(f.name); !hopByHop[name] {
 			h.Add(f.name, f.value)
@@ -209,11 +245,10 @@ func (x *Exchange) respond(status int, fields []field) error {
 		x.begin(status)
 		return nil
 	}
-	x.w.WriteHeader(status)
-	for _, f := range fields {
-		h.Del(f.name)
-	}
-	return nil
+	err := x.client.Writing(func() { x.w.WriteHeader(status) })
+	clear(h)
+	maps.Copy(h, before)
+	return x.failed(err)
 }
 
 // begin sends the final status. The lock is held.
@@ -232,13 +267,17 @@ func (x *Exchange) write(p []byte) (int, error) {
 	if x.w == nil {
 		return 0, errOver
 	}
-	if x.status == 0 {
-		x.begin(http.StatusOK)
-	}
 	if x.Output > 0 && x.written+int64(len(p)) > x.Output {
 		return 0, &wasi.LimitError{Limit: wasi.LimitOutput, Max: x.Output}
 	}
-	n, err := x.w.Write(p)
+	if x.status == 0 {
+		x.begin(http.StatusOK)
+	}
+	var n int
+	var err error
+	if late := x.client.Writing(func() { n, err = x.w.Write(p) }); late != nil {
+		err = late
+	}
 	x.written += int64(n)
 	if errors.Is(err, http.ErrBodyNotAllowed) {
 		return len(p), nil // the answer to HEAD, a 304: the body is dropped
@@ -255,7 +294,11 @@ func (x *Exchange) flush() error {
 	if x.status == 0 {
 		x.begin(http.StatusOK)
 	}
-	if err := x.control.Flush(); !errors.Is(err, http.ErrNotSupported) {
+	var err error
+	if late := x.client.Writing(func() { err = x.client.control.Flush() }); late != nil {
+		err = late
+	}
+	if !errors.Is(err, http.ErrNotSupported) {
 		return x.failed(err)
 	}
 	return nil
@@ -276,6 +319,14 @@ func (x *Exchange) trailers(fields []field) error {
 	case x.status == 0:
 		return errOrder
 	}
+	size := x.trailing
+	for _, f := range fields {
+		size += len(f.name) + len(f.value) + len(": \r\n")
+	}
+	if size > maxTrailers {
+		return fmt.Errorf("%w: trailers of %d bytes, at most %d are sent", errFields, size, maxTrailers)
+	}
+	x.trailing = size
 	for _, f := range fields {
 		x.w.Header().Add(http.TrailerPrefix+f.name, f.value)
 	}
@@ -296,7 +347,10 @@ func (x *Exchange) finish() error {
 		x.begin(http.StatusOK)
 	}
 	x.finished = true
-	x.over.Store(true)
+	x.client.End()
+	if x.End != nil {
+		x.End()
+	}
 	x.w, x.r = nil, nil
 	close(x.done)
 	return nil

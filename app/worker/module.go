@@ -82,7 +82,8 @@ func (f function) Call(ctx context.Context, mod api.Module, stack []uint64) {
 	if x != nil && mod.Memory() != nil {
 		if f.waits {
 			// The client may take its time; the guest's may be up first.
-			stop := context.AfterFunc(ctx, x.interrupt)
+			stop := context.AfterFunc(ctx, x.client.Interrupt)
+			defer stop() // also where the call ends the guest
 			wasi.Wait(ctx, func() { result = f.call(x, mod.Memory(), stack) })
 			if !stop() {
 				panic(context.Cause(ctx))
@@ -201,9 +202,13 @@ const maxLog = 64 << 10
 func logText(x *Exchange, m api.Memory, p []uint64) int32 {
 	text, ok := slice(m, p[1:])
 	if ok && x.Log != nil {
+		text = text[:min(len(text), maxLog)]
+		if x.logged += int64(len(text)) + 1; x.Output > 0 && x.logged > x.Output {
+			panic(&wasi.LimitError{Limit: wasi.LimitOutput, Max: x.Output})
+		}
 		// Levels are slog's: -4 debug, 0 information, 4 warning, 8 error.
 		level := slog.Level(max(-8, min(12, int32(p[0]))))
-		x.Log(level, strings.ToValidUTF8(string(text[:min(len(text), maxLog)]), "\uFFFD"))
+		x.Log(level, strings.ToValidUTF8(string(text), "\uFFFD"))
 	}
 	return 0
 }

@@ -89,6 +89,16 @@ func init() {
 		}
 		panic("on purpose")
 	})
+	mux.HandleFunc("/finish-exit", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "done "+r.FormValue("id"))
+		worker.Finish(w)
+		os.Exit(3)
+	})
+	mux.HandleFunc("/spin", func(w http.ResponseWriter, r *http.Request) {
+		for {
+			started++
+		}
+	})
 	mux.HandleFunc("/exit", func(w http.ResponseWriter, r *http.Request) { os.Exit(3) })
 	mux.HandleFunc("/split", func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["X"] = []string{"a\r\nSet-Cookie: b"}
