@@ -80,7 +80,7 @@ func readRequest() (*http.Request, error) {
 		return nil, err
 	}
 	r := &http.Request{Header: make(http.Header, 16), ProtoMajor: 1, ProtoMinor: 1}
-	var prefix string
+	var prefix, id string
 	err = rangeFields(block, func(name, value string) {
 		switch name {
 		case ":method":
@@ -96,7 +96,7 @@ func readRequest() (*http.Request, error) {
 		case ":prefix":
 			prefix = value
 		case ":id":
-			r.Header.Set("X-Request-Id", value)
+			id = value
 		case "content-length":
 			r.ContentLength, _ = strconv.ParseInt(value, 10, 64)
 			r.Header.Set("Content-Length", value)
@@ -108,6 +108,9 @@ func readRequest() (*http.Request, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if id != "" { // what the host calls it, whatever the client said
+		r.Header.Set("X-Request-Id", id)
 	}
 	if r.URL, err = url.ParseRequestURI(r.RequestURI); err != nil {
 		return nil, err
@@ -238,8 +241,10 @@ func (w *response) Write(p []byte) (int, error) {
 		return w.buffer.Write(p)
 	}
 	w.drain(p)
-	w.write(p)
-	return len(p), w.err
+	if w.write(p); w.err != nil {
+		return 0, w.err
+	}
+	return len(p), nil
 }
 
 func (w *response) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
