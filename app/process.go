@@ -120,6 +120,9 @@ func (p *Process) Close() error {
 }
 
 func (p *Process) run(ctx context.Context, args, env []string, s Streams) (code int, err error) {
+	if !slices.ContainsFunc(p.module.Exports(), func(e engine.Export) bool { return e.Name == "_start" }) {
+		return ExitNotStarted, fmt.Errorf("module %s has no function _start: it is a library, or a worker that answers requests, and no program to run", p.module.Name())
+	}
 	in, err := p.instance(ctx, args, env, s)
 	if err != nil {
 		code, err := p.outcome(ctx, err)

@@ -152,6 +152,7 @@ func TestRunMistakes(t *testing.T) {
 	h.fails(137, "sets this limit by --memory", "run", "--memory", "64k", guest)
 	h.fails(exitNotStarted, "broken.wasm", "run", broken)
 	h.fails(exitNotStarted, "text.wasm", "run", text)
+	h.fails(exitNotStarted, "no function _start", "run", guestbuild.C(t, []string{"-O1", "-mexec-model=reactor", "-I../../guest/c", "../../app/worker/testdata/hello.c"}))
 	h.fails(exitNotStarted, "there are no databases", "run", "--db", "shop", guest)
 	h.fails(exitNotStarted, "unknown image", "run", "--pull", "never", "none")
 	h.fails(exitUsage, "process name", "run", "--name", "a/b", guest)
