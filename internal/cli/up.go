@@ -70,7 +70,7 @@ func (a *app) loadConfig(file string) (c *config.Config, data string, err error)
 	return c, data, err
 }
 
-func (a *app) up(ctx context.Context, file, name string) error {
+func (a *app) up(ctx context.Context, file, name string) (err error) {
 	c, data, err := a.loadConfig(file)
 	if err != nil {
 		return err

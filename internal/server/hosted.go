@@ -181,7 +181,7 @@ func (h *hosted) Release() {
 	h.s.mu.Lock()
 	h.users--
 	last := h.users == 0
-	if last {
+	if last && h.s.hosted != nil {
 		h.s.hosted[h.c.Name] = slices.DeleteFunc(h.s.hosted[h.c.Name], func(other *hosted) bool { return other == h })
 	}
 	h.s.mu.Unlock()

@@ -41,7 +41,8 @@ type Server struct {
 	images *image.Store
 	gate   *gateway.Gateway
 
-	reload sync.Mutex // held by Start and Reload
+	reload sync.Mutex // held by Start, Reload and Close
+	closed bool       // guarded by reload
 
 	mu     sync.Mutex
 	next   *config.Config // that apps are made from
@@ -80,7 +81,10 @@ func Start(ctx context.Context, c *config.Config, o Options) (s *Server, err err
 	s.gate, err = gateway.New(c, gateway.Options{
 		Apps: s.app, Data: o.Data, Logger: s.log, AccessLog: o.AccessLog, Ready: s.store.ReadOnly,
 	})
-	return s, err
+	if err != nil {
+		return s, err
+	}
+	return s, s.retain(c)
 }
 
 // Run serves until ctx is done, and then until running requests have ended.
@@ -108,16 +112,26 @@ func (s *Server) Usage() (u app.Usage) {
 }
 
 // Reload puts another configuration in force. If it cannot be, the old one
-// stays and the error says why. The data directory stays what it is.
+// stays and the error says why; databases that it names may have been made by
+// then. The data directory stays what it is.
 func (s *Server) Reload(ctx context.Context, c *config.Config) error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
 	if err := s.databases(ctx, c); err != nil {
 		return err
 	}
 	s.asks(ctx, c)
-	return s.gate.Reload(c)
+	if err := s.gate.Reload(c); err != nil {
+		return err
+	}
+	return s.retain(c)
 }
+
+// ErrClosed is returned by a server that was closed.
+var ErrClosed = errors.New("the server is closed")
 
 // asks sets the configuration that apps are made from.
 func (s *Server) asks(ctx context.Context, c *config.Config) {
@@ -126,8 +140,14 @@ func (s *Server) asks(ctx context.Context, c *config.Config) {
 	s.ctx, s.next = ctx, c
 }
 
-// Close ends everything.
+// Close ends everything, after a reload that is under way.
 func (s *Server) Close() error {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
 	var errs []error
 	if s.gate != nil {
 		errs = append(errs, s.gate.Close())
@@ -151,22 +171,34 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// databases makes those that do not exist yet and sets what history is kept.
+// databases makes those that do not exist yet.
 func (s *Server) databases(ctx context.Context, c *config.Config) error {
 	for _, d := range c.Databases {
-		existing, err := s.store.Database(d.Name)
+		_, err := s.store.Database(d.Name)
 		switch {
 		case errors.Is(err, pagestore.ErrUnknownDatabase) && d.Import != "":
 			s.log.Info("importing database", "name", d.Name, "file", d.Import)
-			existing, err = sqlite.Import(ctx, s.store, d.Name, string(d.Import), sqlite.ImportOptions{Retain: d.Retain.Retention})
+			_, err = sqlite.Import(ctx, s.store, d.Name, string(d.Import), sqlite.ImportOptions{Retain: d.Retain.Retention})
 		case errors.Is(err, pagestore.ErrUnknownDatabase):
-			existing, err = s.store.Create(d.Name, pagestore.CreateOptions{PageSize: 4096, Retain: d.Retain.Retention})
+			_, err = s.store.Create(d.Name, pagestore.CreateOptions{PageSize: 4096, Retain: d.Retain.Retention})
 		}
 		if err != nil {
 			return fmt.Errorf("database %s: %w", d.Name, err)
 		}
-		if err := existing.SetRetention(d.Retain.Retention); err != nil {
-			return fmt.Errorf("database %s: %w", d.Name, err)
+	}
+	return nil
+}
+
+// retain sets what history is kept: last, for a configuration that is refused
+// must not let any go.
+func (s *Server) retain(c *config.Config) error {
+	for _, d := range c.Databases {
+		existing, err := s.store.Database(d.Name)
+		if err == nil {
+			err = existing.SetRetention(d.Retain.Retention)
+		}
+		if err != nil {
+			return fmt.Errorf("retention of database %s: %w", d.Name, err)
 		}
 	}
 	return nil
