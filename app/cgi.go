@@ -6,12 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/textproto"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/hako-run/hako/app/worker"
 	"github.com/hako-run/hako/wasi"
 	"golang.org/x/net/http/httpguts"
 )
@@ -25,26 +30,40 @@ var errCGIHead = errors.New("the guest's output does not begin with CGI headers 
 // (RFC 3875), with the variables that WAGI adds.
 func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *Record) {
 	rec.Forked = true
-	out := &cgiWriter{w: w, r: r}
-	errs := &lineLog{log: s.c.Log, level: 8}
-	env := append(cgiEnv(r, c), s.c.Spec.Env...)
+	env := MergeEnv(cgiEnv(r, c), s.c.Spec.Env) // a header is not to replace what the app is given
 	args := s.c.Spec.Args
-	if query := r.URL.RawQuery; query != "" && !strings.Contains(query, "=") {
-		// An indexed query, in section 4.4: words for the command line. Not
-		// for those that would be taken for flags.
-		if !strings.HasPrefix(query, "-") {
-			args = append(args[:len(args):len(args)], strings.Split(query, "+")...)
+	args = append(args[:len(args):len(args)], queryWords(r)...)
+	for _, text := range slices.Concat(env, args) {
+		if strings.IndexByte(text, 0) >= 0 {
+			http.Error(w, "The request has a zero byte.", http.StatusBadRequest)
+			return
 		}
 	}
-	in, err := s.process.instance(r.Context(), args, env, Streams{Stdin: r.Body, Stdout: out, Stderr: errs})
+	// The guest may write before it has read all; without this, net/http
+	// would swallow the rest of the body first.
+	_ = http.NewResponseController(w).EnableFullDuplex()
+	// Two, for the engine itself ends waits for input, which does not have to
+	// harm the connection.
+	in, out := worker.NewClient(w), &cgiWriter{w: w, client: worker.NewClient(w)}
+	end := func() {
+		in.End()
+		out.client.End()
+	}
+	defer end()
+	errs := &lineLog{log: s.c.Log, level: slog.LevelError}
+	guest, err := s.process.instance(r.Context(), args, env, Streams{Stdin: &cgiBody{r.Body, in}, Stdout: out, Stderr: errs})
 	if err == nil {
-		err = in.Run(r.Context())
-		u := in.Usage()
-		s.process.add(u)
-		rec.CPU, rec.Memory = u.CPU, u.MemoryPeak
-		if e := in.Close(); err == nil {
+		if wall := s.c.Spec.Limits.Wall; wall > 0 {
+			// A client that is slow to read would hold the guest for longer.
+			defer time.AfterFunc(wall, out.client.Interrupt).Stop()
+		}
+		err = guest.Run(r.Context())
+		u := guest.Usage()
+		if e := guest.Close(); err == nil {
 			err = e
 		}
+		s.process.add(u)
+		rec.CPU, rec.Memory = u.CPU, u.MemoryPeak
 	}
 	var exit *wasi.ExitError
 	if errors.As(err, &exit) && exit.Code == 0 {
@@ -55,14 +74,46 @@ func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *
 		err = out.err
 	case err == nil && !out.begun:
 		err = errCGIHead
-	case exit != nil && err != nil && out.begun:
+	case exit != nil && err != nil && out.begun && out.err == nil:
 		// It answered, then ended with a code: the answer stands.
 		s.c.Log.Warn("app ended with an exit code", "app", s.c.Name, "path", r.URL.Path, "code", exit.Code)
 		err = nil
 	}
 	if err != nil {
-		s.fail(w, r, rec, err, out.status())
+		end()
+		s.fail(w, r, rec, err, out.code)
 	}
+}
+
+// queryWords are the words for the command line of an indexed query
+// (section 4.4), unless one would be taken for a flag.
+func queryWords(r *http.Request) []string {
+	query := r.URL.RawQuery
+	if query == "" || strings.Contains(query, "=") || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return nil
+	}
+	words := strings.Split(query, "+")
+	for i, word := range words {
+		var err error
+		if words[i], err = url.QueryUnescape(word); err != nil || strings.HasPrefix(words[i], "-") {
+			return nil
+		}
+	}
+	return words
+}
+
+// A cgiBody reads the request's body for a guest, in a goroutine that the
+// guest may leave behind.
+type cgiBody struct {
+	body   io.Reader
+	client *worker.Client
+}
+
+func (b *cgiBody) Read(p []byte) (n int, err error) {
+	if late := b.client.Reading(func() { n, err = b.body.Read(p) }); late != nil {
+		return 0, late
+	}
+	return n, err
 }
 
 // cgiEnv is the request as variables.
@@ -133,32 +184,38 @@ func cgiEnv(r *http.Request, c Call) []string {
 // A cgiWriter reads the header that a guest writes first and passes the rest
 // on as it comes.
 type cgiWriter struct {
-	w     http.ResponseWriter
-	r     *http.Request
-	head  []byte
-	begun bool // the header is complete
-	code  int
-	err   error
+	w      http.ResponseWriter
+	client *worker.Client
+	head   []byte
+	line   int  // where the last line of head begins
+	begun  bool // the header is complete
+	code   int  // the status that was sent, 0 before
+	err    error
 }
-
-func (c *cgiWriter) status() int { return c.code }
 
 func (c *cgiWriter) Write(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
 	if c.begun {
-		n, err := c.w.Write(p)
+		var n int
+		var err error
+		if late := c.client.Writing(func() { n, err = c.w.Write(p) }); late != nil {
+			err = late
+		}
 		if errors.Is(err, http.ErrBodyNotAllowed) {
 			return len(p), nil
 		}
 		c.err = err
 		return n, err
 	}
-	c.head = append(c.head, p...)
-	end, rest := headEnd(c.head)
-	if end < 0 {
-		if len(c.head) > maxCGIHead {
+	// No more is kept of what may be a body.
+	took := p[:min(len(p), maxCGIHead-len(c.head))]
+	c.head = append(c.head, took...)
+	end, rest := headEnd(c.head, c.line)
+	if rest == 0 {
+		c.line = end
+		if len(c.head) == maxCGIHead {
 			c.err = errCGIHead
 			return 0, c.err
 		}
@@ -169,21 +226,24 @@ func (c *cgiWriter) Write(p []byte) (int, error) {
 	}
 	body := c.head[rest:]
 	c.head = nil
-	if len(body) > 0 {
-		if _, err := c.Write(body); err != nil {
-			return 0, err
+	for _, part := range [][]byte{body, p[len(took):]} {
+		if len(part) > 0 {
+			if _, err := c.Write(part); err != nil {
+				return 0, err
+			}
 		}
 	}
 	return len(p), nil
 }
 
-// headEnd returns where the header ends, its last line's end included, and
-// where the body begins; -1 while it has not ended.
-func headEnd(b []byte) (end, rest int) {
-	for i := 0; ; {
+// headEnd looks from the beginning of a line on for where the header ends, its
+// last line's end included, and where the body begins. While it has not ended,
+// rest is 0 and end is where the last line begins.
+func headEnd(b []byte, line int) (end, rest int) {
+	for i := line; ; {
 		n := bytes.IndexByte(b[i:], '\n')
 		if n < 0 {
-			return -1, 0
+			return i, 0
 		}
 		if line := b[i : i+n]; len(line) == 0 || len(line) == 1 && line[0] == '\r' {
 			return i, i + n + 1
@@ -207,26 +267,29 @@ func (c *cgiWriter) begin(head []byte) error {
 			return fmt.Errorf("%w: status %.40q", errCGIHead, text)
 		}
 	} else if location != "" {
+		// Also a local redirect, in section 6.2.2: the client follows it.
 		code = http.StatusFound
 	} else if fields.Get("Content-Type") == "" {
 		return fmt.Errorf("%w: there is none of Content-Type, Location and Status", errCGIHead)
 	}
-	if strings.HasPrefix(location, "/") && fields.Get("Status") == "" {
-		// A local redirect, in section 6.2.2, may be sent to the client.
-		code = http.StatusFound
+	for _, name := range [...]string{"Status", "Connection", "Keep-Alive", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Proxy-Connection"} {
+		delete(fields, name)
 	}
-	h := c.w.Header()
-	for name, values := range fields {
-		switch name {
-		case "Status", "Connection", "Keep-Alive", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Proxy-Connection":
-			continue
+	if length, told := fields["Content-Length"]; told {
+		if _, err := strconv.ParseUint(length[0], 10, 63); err != nil || len(length) > 1 {
+			return fmt.Errorf("%w: Content-Length", errCGIHead)
 		}
+	}
+	for name, values := range fields {
 		for _, v := range values {
 			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(v) {
 				return fmt.Errorf("%w: header %.40q", errCGIHead, name)
 			}
-			h.Add(name, v)
 		}
+	}
+	h := c.w.Header()
+	for name, values := range fields {
+		h[name] = append(h[name], values...)
 	}
 	c.begun, c.code = true, code
 	c.w.WriteHeader(code)

@@ -21,22 +21,22 @@ func (l *lineLog) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			l.rest = append(l.rest, p...)
-			for len(l.rest) >= maxLine {
-				l.line(l.rest[:maxLine])
-				l.rest = append(l.rest[:0], l.rest[maxLine:]...)
-			}
-			break
+		end := i >= 0
+		if !end {
+			i = len(p)
 		}
-		if len(l.rest) > 0 {
-			l.rest = append(l.rest, p[:i]...)
+		if room := maxLine - len(l.rest); i > room {
+			i, end = room, false
+		}
+		l.rest = append(l.rest, p[:i]...)
+		p = p[i:]
+		if end {
+			p = p[1:]
+		}
+		if end || len(l.rest) == maxLine && len(p) > 0 && p[0] != '\n' {
 			l.line(l.rest)
 			l.rest = l.rest[:0]
-		} else {
-			l.line(p[:i])
 		}
-		p = p[i+1:]
 	}
 	return n, nil
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,8 +111,17 @@ type Service struct {
 
 // A session is an instance that lives on.
 type session struct {
-	in  *engine.Instance
-	sql *sqlhost.Databases
+	in      *engine.Instance
+	sql     *sqlhost.Databases
+	counted engine.Usage // of requests before, and of the start-up
+}
+
+// used returns what the request under way has used so far.
+func (i *session) used() engine.Usage {
+	u := i.in.Usage()
+	u.CPU -= i.counted.CPU
+	u.Output -= i.counted.Output
+	return u
 }
 
 // Serve makes a service of a module: a worker is started, warmed up and, if
@@ -156,15 +165,22 @@ func (s *Service) prepare(ctx context.Context) error {
 		return fmt.Errorf("the module does not export %s: it is no worker; protocol %q runs commands", worker.Export, ProtocolCGI)
 	}
 	for _, path := range s.c.Warm {
-		if err := s.warm(ctx, in, path); err != nil {
+		err := in.Renew(s.c.Spec.Limits)
+		if err == nil {
+			err = s.warm(ctx, in, path)
+		}
+		if err != nil {
 			in.Close()
 			return fmt.Errorf("warm up with %s: %w", path, err)
 		}
 	}
 	if s.c.Session {
+		i.counted = in.Usage()
+		s.process.add(i.counted)
 		s.idle = append(s.idle, i)
 		return nil
 	}
+	s.process.add(in.Usage())
 	s.own, err = in.Freeze(engine.TemplateConfig{Ready: min(s.c.Instances, 4), Keep: s.c.Instances})
 	err = errors.Join(err, in.Close())
 	if err != nil {
@@ -182,7 +198,7 @@ func (s *Service) instance(ctx context.Context, t *engine.Template) (*session, e
 	}
 	if t != nil {
 		in, err := t.Fork(ctx, config)
-		return &session{in, sql}, err
+		return &session{in: in, sql: sql}, err
 	}
 	in, err := s.process.module.Instantiate(ctx, config)
 	if err != nil {
@@ -194,23 +210,48 @@ func (s *Service) instance(ctx context.Context, t *engine.Template) (*session, e
 			return nil, err
 		}
 	}
-	return &session{in, sql}, nil
+	return &session{in: in, sql: sql}, nil
 }
 
 // warm makes a request of an instance; what it answers matters little, but it
 // must answer.
 func (s *Service) warm(ctx context.Context, in *engine.Instance, path string) error {
-	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
-	x := worker.NewExchange(w, r)
-	x.ID, x.Log = "warm-up", s.log
-	if err := s.call(ctx, in, x); err != nil {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, path, http.NoBody)
+	if err != nil {
 		return err
 	}
-	if w.Code >= 500 {
-		return fmt.Errorf("the app answers %d", w.Code)
+	if !strings.HasPrefix(path, "/") {
+		return errors.New("a path begins with /")
+	}
+	r.RequestURI, r.RemoteAddr, r.Host = path, "127.0.0.1:0", "localhost"
+	w := &warmWriter{header: http.Header{}}
+	x := worker.NewExchange(w, r)
+	x.ID, x.Log, x.Output = "warm-up", s.log, s.c.Spec.Limits.Output
+	err = s.call(ctx, in, x)
+	x.Abandon()
+	switch {
+	case err != nil:
+		return err
+	case w.status == 0:
+		return errSilent
+	case w.status >= 500:
+		return fmt.Errorf("the app answers %d", w.status)
 	}
 	return nil
+}
+
+// A warmWriter drops a response but for its status.
+type warmWriter struct {
+	header http.Header
+	status int
+}
+
+func (w *warmWriter) Header() http.Header         { return w.header }
+func (w *warmWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (w *warmWriter) WriteHeader(status int) {
+	if status >= 200 {
+		w.status = status
+	}
 }
 
 func (s *Service) log(level slog.Level, text string) {
@@ -274,10 +315,11 @@ func (s *Service) Serve(w http.ResponseWriter, r *http.Request, c Call, rec *Rec
 	release, ok := s.acquire(r.Context(), rec)
 	if !ok {
 		s.active.Done()
-		if r.Context().Err() == nil {
-			w.Header().Set("Retry-After", strconv.Itoa(max(1, int(s.c.QueueWait.Seconds()))))
-			http.Error(w, "The app has too much to do. Try again in a while.", http.StatusServiceUnavailable)
+		if r.Context().Err() != nil {
+			panic(http.ErrAbortHandler) // or an empty answer would look like one
 		}
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(s.c.QueueWait.Seconds()))))
+		http.Error(w, "The app has too much to do. Try again in a while.", http.StatusServiceUnavailable)
 		return
 	}
 	done := func() {
@@ -330,7 +372,7 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 		s.fail(w, r, rec, err, 0)
 		return
 	}
-	in := i.in
+	method, path := r.Method, r.URL.Path
 	x := worker.NewExchange(w, r)
 	x.Head = func(h http.Header) {
 		for _, v := range i.versions() {
@@ -339,30 +381,39 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 	}
 	x.Prefix, x.ID, x.Scheme = c.Prefix, c.ID, c.Scheme
 	x.Log, x.Output = s.log, s.c.Spec.Limits.Output
+	// The guest may go on after it finished, so it notes for the handler what
+	// there was until then.
+	var early outcome
+	x.End = func() { early = outcome{used: i.used(), versions: i.versions()} }
 	// A guest that finished early goes on without its client.
 	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	result := make(chan outcome, 1)
 	go func() {
-		err := s.call(running, in, x)
+		err := s.call(running, i.in, x)
 		cancel(nil)
-		u := in.Usage()
-		s.process.add(u)
-		versions := i.versions()
+		o := outcome{err, i.used(), i.versions()}
+		s.process.add(o.used)
+		i.counted = i.in.Usage()
+		finished := isClosed(x.Finished())
+		if err != nil && finished {
+			s.c.Log.Error("app failed after its response", "app", s.c.Name, "method", method, "path", path, "error", err)
+		}
 		s.give(i, err)
-		result <- outcome{err, u, versions}
+		result <- o
 		done()
 	}()
+	var o outcome
 	select {
-	case o := <-result:
-		stop()
-		rec.CPU, rec.Memory, rec.Versions = o.used.CPU, o.used.MemoryPeak, o.versions
-		err = o.err
+	case o = <-result:
 	case <-x.Finished():
-		stop()
-		u := in.Usage()
-		rec.CPU, rec.Memory = u.CPU, u.MemoryPeak
 	}
+	stop()
+	if isClosed(x.Finished()) {
+		o = early // what came afterwards is no part of the answer
+	}
+	rec.CPU, rec.Memory, rec.Versions = o.used.CPU, o.used.MemoryPeak, o.versions
+	err = o.err
 	status, _, _ := x.Status()
 	x.Abandon()
 	if err == nil && status == 0 {
@@ -370,6 +421,15 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 	}
 	if err != nil {
 		s.fail(w, r, rec, err, status)
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -422,9 +482,6 @@ func (s *Service) give(i *session, err error) {
 // fail tells the client that the guest failed, if the answer has not begun;
 // else the connection is cut, so that half an answer is not taken for a whole.
 func (s *Service) fail(w http.ResponseWriter, r *http.Request, rec *Record, err error, status int) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client has gone
-	}
 	code, text := http.StatusInternalServerError, "The app failed."
 	var limit *engine.LimitError
 	if errors.As(err, &limit) {
@@ -433,6 +490,8 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, rec *Record, err 
 		if limit.Limit == wasi.LimitCPU || limit.Limit == wasi.LimitWall {
 			code, text = http.StatusGatewayTimeout, "The app took too long."
 		}
+	} else if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has gone, and the guest ended of that
 	} else {
 		rec.Crashed = true
 	}
@@ -440,9 +499,10 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, rec *Record, err 
 	if status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	h := w.Header()
-	for name := range h {
-		delete(h, name)
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		// What is left of the body must not be taken for the next request.
+		w.Header().Set("Connection", "close")
 	}
+	// What else is in the header is not of the guest but of those before it.
 	http.Error(w, text, code)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hako-run/hako/app/worker"
 	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/internal/guestbuild"
 )
@@ -224,7 +225,7 @@ func FuzzCGIResponse(f *testing.F) {
 		// Whatever the parts are that it comes in, the answer is the same.
 		answer := func(parts ...string) string {
 			w := httptest.NewRecorder()
-			c := &cgiWriter{w: w, r: httptest.NewRequest("GET", "/", nil)}
+			c := &cgiWriter{w: w, client: worker.NewClient(w)}
 			for _, p := range parts {
 				if _, err := c.Write([]byte(p)); err != nil {
 					return "error"

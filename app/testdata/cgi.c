@@ -14,6 +14,22 @@ int main(int argc, char **argv) {
   if (!strcmp(path, "/garbage")) return puts("no header at all\n") < 0;
   if (!strcmp(path, "/trap")) __builtin_trap();
   if (!strcmp(path, "/spin")) for (volatile int i = 0;; i++) {}
+  if (!strcmp(path, "/read")) return getchar() + getchar() + getchar() + getchar() == 0;
+  if (!strcmp(path, "/large")) {
+    printf("Content-Type: text/plain\n\n");
+    for (;;)
+      if (puts("0123456789abcdef0123456789abcdef") < 0) return 1;
+  }
+  if (!strcmp(path, "/early")) {
+    printf("Content-Type: text/plain\n\n");
+    for (int i = 0; i < 10000; i++) puts("0123456789abcdef");
+    fflush(stdout);
+    char part[1000];
+    size_t n, sum = 0;
+    while ((n = fread(part, 1, sizeof part, stdin)) > 0) sum += n;
+    printf("body %zu\n", sum);
+    return 0;
+  }
   if (!strcmp(path, "/redirect")) return puts("Location: https://example.com/\n") < 0;
   if (!strcmp(path, "/missing")) {
     printf("Status: 404 Not Found\r\nContent-Type: text/plain\r\n\r\nnot here");
