@@ -1,10 +1,15 @@
-// Package app runs Wasm apps: it makes of an image and its grants what the
-// engine needs, runs the guest, and keeps a list of what runs on this machine.
+// Package app runs Wasm apps: it makes of a module and its grants what the
+// engine needs, runs it as a program or answers HTTP requests by it, and keeps
+// a list of what runs on this machine.
 //
-// A [Spec] says what to run and what it is granted. [Start] makes a [Process]
-// of it: the module compiled, its directories opened, its ports bound, its
-// databases at hand. [Process.Wait] returns the guest's exit code. A process
-// that is registered ([Register]) is seen by others on the same machine
-// ([List]), which may run another guest with the same grants beside it
-// ([Exec]) or end it ([Stop]).
+// A [Spec] says what a guest is granted. A [Runner] has the engine and the
+// databases; [Runner.Start] makes a [Process] of a module, with its directories
+// opened and its ports bound: [Process.Run] runs it to its end and returns its
+// exit code, [Process.Exec] runs others beside it with the same grants.
+// [Runner.Serve] makes a [Service], which answers HTTP requests by instances of
+// a worker or by runs of a CGI program.
+//
+// A process that is registered ([Registry.Register]) is seen by others of the
+// same machine and user ([Registry.List]), which may run guests beside it, end
+// it, or have it run commands on the databases that it has.
 package app

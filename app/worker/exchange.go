@@ -110,6 +110,11 @@ func (x *Exchange) head() ([]field, error) {
 	fields = append(fields,
 		field{":method", r.Method}, field{":scheme", scheme}, field{":authority", r.Host}, field{":target", target},
 		field{":protocol", r.Proto}, field{":remote", r.RemoteAddr}, field{":prefix", x.Prefix}, field{":id", x.ID})
+	if r.ContentLength == 0 {
+		fields = append(fields, field{":body", "none"})
+	} else {
+		fields = append(fields, field{":body", "some"})
+	}
 	if r.ContentLength > 0 || r.ContentLength == 0 && r.Header.Get("Content-Length") != "" {
 		fields = append(fields, field{"content-length", fmt.Sprint(r.ContentLength)})
 	}

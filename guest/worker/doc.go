@@ -24,6 +24,10 @@
 // that starts goroutines has to wait for them: they stand still when the
 // request is answered.
 //
+// The functions of math/rand without a generator of one's own give the same
+// numbers in each copy, as the state of theirs is copied too; crypto/rand does
+// not, and seeds generators.
+//
 // Outside of wasip1 the package serves the handler with net/http on the
 // address in $HAKO_LISTEN, so that the program also runs as it is: call
 // [ListenAndServe] from main for that.

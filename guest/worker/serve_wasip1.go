@@ -80,7 +80,7 @@ func readRequest() (*http.Request, error) {
 		return nil, err
 	}
 	r := &http.Request{Header: make(http.Header, 16), ProtoMajor: 1, ProtoMinor: 1}
-	var prefix, id string
+	var prefix, id, hasBody string
 	err = rangeFields(block, func(name, value string) {
 		switch name {
 		case ":method":
@@ -93,6 +93,8 @@ func readRequest() (*http.Request, error) {
 			r.Proto = value
 		case ":remote":
 			r.RemoteAddr = value
+		case ":body":
+			hasBody = value
 		case ":prefix":
 			prefix = value
 		case ":id":
@@ -117,15 +119,12 @@ func readRequest() (*http.Request, error) {
 	}
 	r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(r.Proto)
 	r = r.WithContext(context.WithValue(context.Background(), prefixKey{}, prefix))
-	b := &body{r: r}
-	r.Body = b
+	r.Body = &body{r: r}
 	if _, told := r.Header["Content-Length"]; !told {
 		r.ContentLength = -1
-		// A request without a body has none of the two fields; what is
-		// there is known by looking.
-		if n, err := b.fill(); n == 0 && err == io.EOF {
-			r.ContentLength, r.Body = 0, http.NoBody
-		}
+	}
+	if hasBody == "none" {
+		r.ContentLength, r.Body = 0, http.NoBody
 	}
 	return r, nil
 }
@@ -133,26 +132,13 @@ func readRequest() (*http.Request, error) {
 // A body reads the request's body from the host.
 type body struct {
 	r      *http.Request
-	ahead  []byte
 	err    error
 	closed bool
-}
-
-func (b *body) fill() (int, error) {
-	b.ahead = make([]byte, 512)
-	n, err := b.read(b.ahead)
-	b.ahead = b.ahead[:n]
-	return n, err
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	if b.closed {
 		return 0, http.ErrBodyReadAfterClose
-	}
-	if len(b.ahead) > 0 {
-		n := copy(p, b.ahead)
-		b.ahead = b.ahead[n:]
-		return n, nil
 	}
 	if len(p) == 0 {
 		return 0, nil
