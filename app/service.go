@@ -465,6 +465,13 @@ func (s *Service) take(ctx context.Context, rec *Record) (*session, error) {
 
 // give takes an instance back after a request.
 func (s *Service) give(i *session, err error) {
+	if s.c.Session && err == nil && i.sql != nil {
+		// What a request leaves open would hold a database's writer lock, or
+		// an old version, until the next one.
+		if err = i.sql.CanFreeze(); err != nil {
+			s.c.Log.Warn("instance is not used again", "app", s.c.Name, "reason", err)
+		}
+	}
 	if s.c.Session && err == nil {
 		s.mu.Lock()
 		if !s.closed {
