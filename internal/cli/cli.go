@@ -162,12 +162,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "hako",
-		Short:         "Databases that remember every version",
+		Short:         "Web applications as WebAssembly, with their databases inside",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       buildVersion().Revision,
 	}
+	root.SetVersionTemplate("hako {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
-	root.PersistentFlags().StringVar(&a.data, "data", "", "directory that holds the databases (default $HAKO_DATA, else "+defaultDataText+")")
+	root.PersistentFlags().StringVar(&a.data, "data", "", "directory of databases, images and compiled code (default $HAKO_DATA, else "+defaultDataText+")")
 	_ = root.MarkPersistentFlagDirname("data")
 	group(root)
 	root.AddCommand(a.imageCommands()...)
