@@ -400,8 +400,8 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 			s.c.Log.Error("app failed after its response", "app", s.c.Name, "method", method, "path", path, "error", err)
 		}
 		s.give(i, err)
+		done() // before the client has the end of its answer, and asks again
 		result <- o
-		done()
 	}()
 	var o outcome
 	select {
