@@ -4,10 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/hako-run/hako/internal/randsql"
 	"github.com/hako-run/hako/pagestore"
 	modernc "modernc.org/sqlite"
 )
@@ -108,36 +108,7 @@ func query(t testing.TB, q querier, statement string, args ...any) string {
 }
 
 func tryQuery(q querier, statement string, args ...any) (string, error) {
-	rows, err := q.QueryContext(context.Background(), statement, args...)
-	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return "", err
-	}
-	var lines []string
-	for rows.Next() {
-		values := make([]any, len(columns))
-		for i := range values {
-			values[i] = new(any)
-		}
-		if err := rows.Scan(values...); err != nil {
-			return "", err
-		}
-		line := make([]string, len(values))
-		for i, v := range values {
-			switch v := (*v.(*any)).(type) {
-			case []byte:
-				line[i] = fmt.Sprintf("x'%x'", v)
-			default:
-				line[i] = fmt.Sprint(v)
-			}
-		}
-		lines = append(lines, strings.Join(line, "|"))
-	}
-	return strings.Join(lines, "\n"), rows.Err()
+	return randsql.Rows(q, statement, args...)
 }
 
 func want(t testing.TB, got, want string) {

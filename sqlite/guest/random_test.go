@@ -40,38 +40,7 @@ func (c goConn) run(statement string) string {
 	return got
 }
 
-func (c goConn) query(statement string) (string, error) {
-	rows, err := c.QueryContext(context.Background(), statement)
-	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return "", err
-	}
-	var lines []string
-	for rows.Next() {
-		values := make([]any, len(columns))
-		for i := range values {
-			values[i] = new(any)
-		}
-		if err := rows.Scan(values...); err != nil {
-			return "", err
-		}
-		line := make([]string, len(values))
-		for i, v := range values {
-			switch v := (*v.(*any)).(type) {
-			case []byte:
-				line[i] = fmt.Sprintf("x'%x'", v)
-			default:
-				line[i] = fmt.Sprint(v)
-			}
-		}
-		lines = append(lines, strings.Join(line, "|"))
-	}
-	return strings.Join(lines, "\n"), rows.Err()
-}
+func (c goConn) query(statement string) (string, error) { return randsql.Rows(c, statement) }
 
 func connOf(t testing.TB, db *sql.DB) goConn {
 	t.Helper()
