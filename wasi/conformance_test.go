@@ -28,8 +28,8 @@ func TestConformance(t *testing.T) {
 			}
 			walks(t, func(t *testing.T) {
 				got, code := run(t, m, wasi.Config{
-					Args:   []string{program.name, "/work"},
-					Grants: dirs(t, wasi.DirGrant{Host: t.TempDir(), Guest: "/work"}),
+					Args:   []string{program.name, "/box"},
+					Grants: dirs(t, wasi.DirGrant{Host: t.TempDir(), Guest: "/box"}),
 				})
 				if code != 0 {
 					t.Errorf("exit code %d", code)
@@ -38,8 +38,8 @@ func TestConformance(t *testing.T) {
 			})
 			t.Run("memory", func(t *testing.T) {
 				got, code := run(t, m, wasi.Config{
-					Args: []string{program.name, "/work"},
-					Tmp:  []wasi.Tmp{{Guest: "/work", Size: 64 << 20}},
+					Args: []string{program.name, "/box"},
+					Tmp:  []wasi.Tmp{{Guest: "/box", Size: 64 << 20}},
 				})
 				if code != 0 {
 					t.Errorf("exit code %d", code)

@@ -68,7 +68,7 @@ func TestEscape(t *testing.T) {
 		}
 		before := fingerprint(t, in("outside")) + fingerprint(t, in("fixed")) + fingerprint(t, in("other"))
 		out, code := run(t, guest(t, "escape"), wasi.Config{Grants: dirs(t,
-			wasi.DirGrant{Host: in("work"), Guest: "/work"},
+			wasi.DirGrant{Host: in("work"), Guest: "/box"},
 			wasi.DirGrant{Host: in("other"), Guest: "/other"},
 			wasi.DirGrant{Host: in("fixed"), Guest: "/fixed", ReadOnly: true},
 		)})
@@ -129,11 +129,11 @@ mkdir("new", 0777): EROFS
 rmdir("d"): EROFS
 unlink("file"): EROFS
 rename("file", "new"): EROFS
-rename("file", "/work/new"): EROFS
-rename("/work/mine", "new"): EROFS
+rename("file", "/box/new"): EROFS
+rename("/box/mine", "new"): EROFS
 link("file", "new"): EROFS
-link("file", "/work/new"): EROFS
-link("/work/mine", "new"): EROFS
+link("file", "/box/new"): EROFS
+link("/box/mine", "new"): EROFS
 symlink("file", "new"): EROFS
 utimensat(AT_FDCWD, "file", 0, 0): EROFS
 utimensat(AT_FDCWD, "link", 0, AT_SYMLINK_NOFOLLOW): EROFS
@@ -156,7 +156,7 @@ futimens(dir, 0): EROFS
 		before := fingerprint(t, filepath.Join(fixed, "d"))
 		out, code := run(t, m, wasi.Config{Grants: dirs(t,
 			wasi.DirGrant{Host: fixed, Guest: "/fixed", ReadOnly: true},
-			wasi.DirGrant{Host: work, Guest: "/work"},
+			wasi.DirGrant{Host: work, Guest: "/box"},
 			wasi.DirGrant{Host: filepath.Join(fixed, "up"), Guest: "/fixed/up"},
 		)})
 		if code != 0 {
@@ -171,7 +171,7 @@ futimens(dir, 0): EROFS
 		fixed, work := setup(t)
 		out, code := run(t, m, wasi.Config{Grants: grants(t, wasi.GrantConfig{
 			Dirs: []wasi.DirGrant{
-				{Host: work, Guest: "/work"},
+				{Host: work, Guest: "/box"},
 				{Host: filepath.Join(fixed, "up"), Guest: "/fixed/up"},
 			},
 			Mounts: []wasi.Mount{{Dir: wasi.FSDir(os.DirFS(fixed)), Guest: "/fixed"}},
@@ -190,7 +190,7 @@ futimens(dir, 0): EROFS
 		must(t, memory.Root().Symlink("file", "link"))
 		up := t.TempDir()
 		out, code := run(t, m, wasi.Config{Grants: grants(t, wasi.GrantConfig{
-			Dirs:   []wasi.DirGrant{{Host: work, Guest: "/work"}, {Host: up, Guest: "/fixed/up"}},
+			Dirs:   []wasi.DirGrant{{Host: work, Guest: "/box"}, {Host: up, Guest: "/fixed/up"}},
 			Mounts: []wasi.Mount{{Dir: memory.Root(), Guest: "/fixed", ReadOnly: true}},
 		})})
 		if code != 0 {
@@ -231,7 +231,7 @@ func TestRaceWithHost(t *testing.T) {
 		}()
 		out, code := run(t, m, wasi.Config{
 			Args:   []string{"race", fmt.Sprint(often)},
-			Grants: dirs(t, wasi.DirGrant{Host: in("work"), Guest: "/work"}),
+			Grants: dirs(t, wasi.DirGrant{Host: in("work"), Guest: "/box"}),
 		})
 		stop.Store(true)
 		must(t, <-swapped)
@@ -248,9 +248,9 @@ func TestRaceWithHost(t *testing.T) {
 // A guest gets no more descriptors than it may have, and they all close.
 func TestOpenFilesLimit(t *testing.T) {
 	s := newSystem(t, wasi.Config{
-		Args:      []string{"manyfiles", "/work"},
+		Args:      []string{"manyfiles", "/box"},
 		OpenFiles: 20,
-		Grants:    dirs(t, wasi.DirGrant{Host: t.TempDir(), Guest: "/work"}),
+		Grants:    dirs(t, wasi.DirGrant{Host: t.TempDir(), Guest: "/box"}),
 	})
 	open := func() int {
 		fds, err := os.ReadDir("/proc/self/fd")

@@ -119,8 +119,8 @@ func TestGoGuest(t *testing.T) {
 	m := compile(t, guestbuild.Go(t, "testdata/goguest"))
 	walks(t, func(t *testing.T) {
 		out, code := run(t, m, wasi.Config{
-			Args: []string{"goguest", "files", "/work"}, Env: []string{"PWD=/", "ONLY=this"},
-			Grants: dirs(t, wasi.DirGrant{Host: t.TempDir(), Guest: "/work"}),
+			Args: []string{"goguest", "files", "/box"}, Env: []string{"PWD=/", "ONLY=this"},
+			Grants: dirs(t, wasi.DirGrant{Host: t.TempDir(), Guest: "/box"}),
 		})
 		if out != "PWD=/\nONLY=this\ndone\n" || code != 0 {
 			t.Errorf("code %d: %s", code, out)

@@ -48,7 +48,7 @@ The exit code is the guest's. 124: its time was up; 134: it made a mistake that
 ends a module; 137: it exceeded another limit; 125: it did not start.`,
 		Example: `  hako run hello.wasm
   hako run -it ghcr.io/acme/lua:5.4
-  hako run --dir .:/work:ro --memory 64m --timeout 30s tool.wasm /work/input
+  hako run --dir .:/src:ro --memory 64m --timeout 30s tool.wasm /src/input
   hako run -p 8080:80 --db shop shop:1`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {

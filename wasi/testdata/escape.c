@@ -1,4 +1,4 @@
-// Tries to get out of /work, which is descriptor 3. /other is 4, /fixed is 5
+// Tries to get out of /box, which is descriptor 3. /other is 4, /fixed is 5
 // and read-only. Every attempt must fail, most as not permitted.
 #include <wasi/api.h>
 

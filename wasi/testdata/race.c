@@ -1,4 +1,4 @@
-// Uses /work/x again and again, which the host makes by turns a directory and
+// Uses /box/x again and again, which the host makes by turns a directory and
 // a link that leads out, until it has met both often. Nothing of what is outside must be seen or changed.
 #include <wasi/api.h>
 

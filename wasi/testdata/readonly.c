@@ -23,11 +23,11 @@ int main(int argc, char **argv) {
 	T(rmdir("d"));
 	T(unlink("file"));
 	T(rename("file", "new"));
-	T(rename("file", "/work/new"));
-	T(rename("/work/mine", "new"));
+	T(rename("file", "/box/new"));
+	T(rename("/box/mine", "new"));
 	T(link("file", "new"));
-	T(link("file", "/work/new"));
-	T(link("/work/mine", "new"));
+	T(link("file", "/box/new"));
+	T(link("/box/mine", "new"));
 	T(symlink("file", "new"));
 	T(utimensat(AT_FDCWD, "file", 0, 0));
 	T(utimensat(AT_FDCWD, "link", 0, AT_SYMLINK_NOFOLLOW));
