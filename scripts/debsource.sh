@@ -24,11 +24,21 @@ package=$2
 			echo "deb-src [signed-by=$keyring] http://deb.debian.org/debian $suite main"
 			[ "$suite" = sid ] || echo "deb-src [signed-by=$keyring] http://deb.debian.org/debian-security $suite-security main"
 		} >"$new/apt/sources.list"
-		apt=(apt-get -q -o Dir::Etc::SourceList="$new/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
+		apt=(-q -o Dir::Etc::SourceList="$new/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
 			-o Dir::State::Lists="$new/apt/lists" -o Dir::Cache="$new/apt/cache"
 			-o Acquire::Check-Valid-Until=false -o APT::Sandbox::User=root) # a mirror may lag; the folder may be ours alone
-		"${apt[@]}" update
-		(cd "$new" && "${apt[@]}" source --download-only "$package")
+		apt-get "${apt[@]}" update
+		# The newest version that can be had: mirrors list some that they do not hold.
+		got=
+		for version in $(apt-cache "${apt[@]}" showsrc --only-source "$package" | sed -n 's/^Version: //p' | sort -ruV); do
+			if (cd "$new" && apt-get "${apt[@]}" source --download-only "$package=$version"); then
+				got=$version
+				break
+			fi
+			say "$package $version is listed but cannot be had; looking for an older one"
+			rm -f "$new/${package}_"*
+		done
+		[ -n "$got" ] || fail "no version of $package in Debian $suite can be downloaded"
 		dsc=$(ls "$new"/*.dsc)
 		dpkg-source --no-check -x "$dsc" "$new/source" # apt has checked the hashes, and their signature
 		rm -rf "$new/apt"
