@@ -20,11 +20,14 @@ import (
 // that a damaged file can send a guest anywhere. Here each module has a folder,
 //
 //	<dir>/<key>/wazero-<version>-<system>/<entry>
+//	<dir>/<key>/module
 //	<dir>/<key>/seal
 //
 // (key is a hash of the module, wazero's version and the processor's features),
-// that appears when it is whole, and wazero is shown an entry, by a link in a
-// folder of the engine's own, after it was found to be what the seal says.
+// that appears when it is whole. The module is kept rewritten, with what was
+// read of it, since doing that again takes as long as all the rest. Both files
+// are used after they were found to be what the seal says; wazero is shown the
+// entry by a link in a folder of the engine's own.
 type codeCache struct {
 	dir    string
 	stage  string // wazero's cache directory
@@ -33,9 +36,13 @@ type codeCache struct {
 	maker  string // what else the code depends on
 }
 
-// abandoned is how old the folders of processes that died are when they are
-// removed.
-const abandoned = 24 * time.Hour
+const (
+	// abandoned is how old the folders of processes that died are when they
+	// are removed.
+	abandoned = 24 * time.Hour
+	// unused is how long a module is kept that nobody asks for.
+	unused = 60 * 24 * time.Hour
+)
 
 // openCodeCache opens or makes the cache in dir. config is what modules are
 // compiled with.
@@ -66,11 +73,11 @@ func openCodeCache(dir string, config wazero.RuntimeConfig) (*codeCache, error) 
 	return c, nil
 }
 
-// folder is where a module's code is kept.
-func (c *codeCache) folder(binary []byte) string {
+// folder is where the module with this hash is kept.
+func (c *codeCache) folder(key [sha256.Size]byte) string {
 	h := sha256.New()
 	io.WriteString(h, c.maker)
-	h.Write(binary)
+	h.Write(key[:])
 	return filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)))
 }
 
@@ -80,34 +87,55 @@ func (c *codeCache) close() error {
 	return err
 }
 
-// sweep removes what processes that died were making.
+// sweep removes what processes that died were making, and what has not been
+// used for long, by any version of the engine.
 func (c *codeCache) sweep() {
-	entries, _ := os.ReadDir(c.dir)
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), "stage-") && !strings.HasPrefix(e.Name(), "new-") {
-			continue
+	folders, _ := filepath.Glob(filepath.Join(filepath.Dir(c.dir), "code-*", "*"))
+	for _, folder := range folders {
+		watched, limit := filepath.Join(folder, "seal"), unused
+		if name := filepath.Base(folder); strings.HasPrefix(name, "stage-") || strings.HasPrefix(name, "new-") {
+			watched, limit = folder, abandoned
 		}
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
-			os.RemoveAll(filepath.Join(c.dir, e.Name()))
+		if info, err := os.Stat(watched); err == nil && time.Since(info.ModTime()) > limit {
+			os.RemoveAll(folder)
 		}
 	}
 }
 
-// prepare sees to it that wazero finds a module's code in its cache, if that
-// can be: compile makes the code in a runtime if it is not there. What fails
-// here only costs the time to compile again, so it is no error.
-func (c *codeCache) prepare(binary []byte, compile func(wazero.Runtime) error) {
-	folder := c.folder(binary)
-	entry, ok := sealed(folder)
+// open returns a module that is in the cache, nil if it is not or was damaged,
+// and lets wazero find its code.
+func (c *codeCache) open(key [sha256.Size]byte) *rewritten {
+	folder := c.folder(key)
+	entry, kept, ok := sealed(folder)
 	if !ok {
 		os.RemoveAll(folder)
-		if c.fill(folder, compile) != nil {
-			return
-		}
-		if entry, ok = sealed(folder); !ok {
-			return
-		}
+		return nil
 	}
+	r, err := decodeRewritten(kept)
+	if err != nil {
+		return nil
+	}
+	now := time.Now()
+	_ = os.Chtimes(filepath.Join(folder, "seal"), now, now) // for sweep
+	c.show(folder, entry)
+	return r
+}
+
+// add puts a module into the cache, and lets wazero find its code: compile
+// makes that in a runtime. What fails here only costs the time to compile
+// again, so it is no error.
+func (c *codeCache) add(key [sha256.Size]byte, r *rewritten, compile func(wazero.Runtime) error) {
+	folder := c.folder(key)
+	if c.fill(folder, r, compile) != nil {
+		return
+	}
+	if entry, _, ok := sealed(folder); ok {
+		c.show(folder, entry)
+	}
+}
+
+// show links an entry to where wazero looks for it.
+func (c *codeCache) show(folder, entry string) {
 	source, err := filepath.Abs(filepath.Join(folder, entry))
 	if err != nil {
 		return
@@ -121,8 +149,8 @@ func (c *codeCache) prepare(binary []byte, compile func(wazero.Runtime) error) {
 }
 
 // forget takes a module's code out of the cache.
-func (c *codeCache) forget(binary []byte) {
-	os.RemoveAll(c.folder(binary))
+func (c *codeCache) forget(key [sha256.Size]byte) {
+	os.RemoveAll(c.folder(key))
 	links, _ := filepath.Glob(filepath.Join(c.stage, "*", "*"))
 	for _, link := range links {
 		os.Remove(link)
@@ -130,7 +158,7 @@ func (c *codeCache) forget(binary []byte) {
 }
 
 // fill compiles a module into a folder.
-func (c *codeCache) fill(folder string, compile func(wazero.Runtime) error) error {
+func (c *codeCache) fill(folder string, r *rewritten, compile func(wazero.Runtime) error) error {
 	made, err := os.MkdirTemp(c.dir, "new-")
 	if err != nil {
 		return err
@@ -155,7 +183,14 @@ func (c *codeCache) fill(folder string, compile func(wazero.Runtime) error) erro
 	if err != nil {
 		return err
 	}
-	seal, err := sealOf(made, entry)
+	kept, err := encodeRewritten(r)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(made, "module"), kept, 0o600); err != nil {
+		return err
+	}
+	seal, err := sealOf(made, entry, kept)
 	if err != nil {
 		return err
 	}
@@ -166,7 +201,7 @@ func (c *codeCache) fill(folder string, compile func(wazero.Runtime) error) erro
 }
 
 // sealOf is what the seal of a folder with this entry says.
-func sealOf(folder, entry string) (string, error) {
+func sealOf(folder, entry string, kept []byte) (string, error) {
 	f, err := os.Open(filepath.Join(folder, entry))
 	if err != nil {
 		return "", err
@@ -176,20 +211,25 @@ func sealOf(folder, entry string) (string, error) {
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%x %s", h.Sum(nil), filepath.ToSlash(entry)), nil
+	return fmt.Sprintf("%x %x %s", h.Sum(nil), sha256.Sum256(kept), filepath.ToSlash(entry)), nil
 }
 
-// sealed returns the entry of a folder if it is as it was written.
-func sealed(folder string) (entry string, ok bool) {
+// sealed returns the entry of a folder, and what was kept of the module, if
+// they are as they were written.
+func sealed(folder string) (entry string, kept []byte, ok bool) {
 	seal, err := os.ReadFile(filepath.Join(folder, "seal"))
 	if err != nil {
-		return "", false
+		return "", nil, false
 	}
 	_, name, _ := strings.Cut(string(seal), " ")
+	_, name, _ = strings.Cut(name, " ")
 	entry = filepath.FromSlash(name)
 	if !filepath.IsLocal(entry) {
-		return "", false
+		return "", nil, false
 	}
-	now, err := sealOf(folder, entry)
-	return entry, err == nil && now == string(seal)
+	if kept, err = os.ReadFile(filepath.Join(folder, "module")); err != nil {
+		return "", nil, false
+	}
+	now, err := sealOf(folder, entry, kept)
+	return entry, kept, err == nil && now == string(seal)
 }

@@ -85,21 +85,23 @@ func newEngine(opts Options, back backing) (*Engine, error) {
 	return e, nil
 }
 
-// compileCached compiles a module, or finds it in the cache.
-func (e *Engine) compileCached(binary []byte) (wazero.CompiledModule, error) {
+// compileCached compiles a module; cached tells that its code is in the cache.
+func (e *Engine) compileCached(key [sha256.Size]byte, r *rewritten, cached bool) (wazero.CompiledModule, error) {
 	if e.cache == nil {
-		return e.compileIn(e.runtime, binary)
+		return e.compileIn(e.runtime, r.binary)
 	}
-	e.cache.prepare(binary, func(r wazero.Runtime) error {
-		_, err := e.compileIn(r, binary)
-		return err
-	})
-	code, err := e.compileIn(e.runtime, binary)
+	if !cached {
+		e.cache.add(key, r, func(rt wazero.Runtime) error {
+			_, err := e.compileIn(rt, r.binary)
+			return err
+		})
+	}
+	code, err := e.compileIn(e.runtime, r.binary)
 	if err != nil {
 		// The cache may be what failed: a full disk, a file that was changed
 		// since. What was compiled and not written is in memory.
-		e.cache.forget(binary)
-		return e.compileIn(e.runtime, binary)
+		e.cache.forget(key)
+		return e.compileIn(e.runtime, r.binary)
 	}
 	return code, nil
 }

@@ -105,15 +105,21 @@ func (e *Engine) Compile(ctx context.Context, name string, source []byte) (*Modu
 func (c *compiled) compile(source []byte) {
 	defer close(c.ready)
 	e := c.engine
-	if c.rewritten, c.err = rewrite(c.name, source); c.err != nil {
-		return
+	if e.cache != nil {
+		c.rewritten = e.cache.open(c.key)
+	}
+	cached := c.rewritten != nil
+	if !cached {
+		if c.rewritten, c.err = rewrite(c.name, source); c.err != nil {
+			return
+		}
 	}
 	other, err := e.checkImports(c.name, c.imports)
 	if err != nil {
 		c.err = err
 		return
 	}
-	c.code, c.err = e.compileCached(c.binary)
+	c.code, c.err = e.compileCached(c.key, c.rewritten, cached)
 	c.binary = nil
 	if c.err != nil {
 		c.err = &ModuleError{Module: c.name, Reason: c.err.Error(), Cause: c.err, Hint: "is the file damaged?"}

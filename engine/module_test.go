@@ -146,27 +146,54 @@ func TestCache(t *testing.T) {
 	if !before.ModTime().Equal(after.ModTime()) {
 		t.Error("compiled again")
 	}
-	good, err := os.ReadFile(entries()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, damage := range []func([]byte) []byte{
-		func(b []byte) []byte { return b[:len(b)/2] },
-		func(b []byte) []byte { return nil },
-		func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
-		func(b []byte) []byte { b[0] ^= 1; return b },
-		func(b []byte) []byte { b[20] ^= 64; return b }, // the number of functions, where they begin
-		func(b []byte) []byte { b[24] ^= 16; return b },
-		func(b []byte) []byte { b[32] ^= 16; return b },
-		func(b []byte) []byte { b[len(b)-3] ^= 1; return b },
-	} {
-		if err := os.WriteFile(entries()[0], damage(append([]byte(nil), good...)), 0o600); err != nil {
+	for _, file := range []string{entries()[0], filepath.Join(filepath.Dir(entries()[0]), "..", "module")} {
+		good, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
-		run()
-		if now, _ := os.ReadFile(entries()[0]); string(now) != string(good) {
-			t.Error("a damaged entry was not made anew")
+		for _, damage := range []func([]byte) []byte{
+			func(b []byte) []byte { return b[:len(b)/2] },
+			func(b []byte) []byte { return nil },
+			func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+			func(b []byte) []byte { b[0] ^= 1; return b },
+			func(b []byte) []byte { b[20] ^= 64; return b }, // the number of functions, where they begin
+			func(b []byte) []byte { b[24] ^= 16; return b },
+			func(b []byte) []byte { b[32] ^= 16; return b },
+			func(b []byte) []byte { b[len(b)-3] ^= 1; return b },
+		} {
+			if err := os.WriteFile(file, damage(append([]byte(nil), good...)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			run()
+			if _, _, ok := sealed(filepath.Dir(filepath.Dir(entries()[0]))); !ok {
+				t.Errorf("%s: what was damaged was not made anew", filepath.Base(file))
+			}
+			if good, err = os.ReadFile(file); err != nil {
+				t.Fatal(err)
+			}
 		}
+	}
+	// What nobody has used for long goes, whichever engine made it.
+	folder := filepath.Dir(filepath.Dir(entries()[0]))
+	other := filepath.Join(dir, "code-1", "0123")
+	if err := os.MkdirAll(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(other, "seal"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-unused - time.Hour)
+	for _, f := range []string{folder, other} {
+		if err := os.Chtimes(filepath.Join(f, "seal"), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run()
+	if _, err := os.Stat(other); !os.IsNotExist(err) {
+		t.Errorf("code of an older engine is still there: %v", err)
+	}
+	if info, err := os.Stat(filepath.Join(folder, "seal")); err != nil || time.Since(info.ModTime()) > time.Hour {
+		t.Errorf("code that is used again: %v", err)
 	}
 }
 
