@@ -1,5 +1,6 @@
 # make            build bin/hako
-# make run        build it and show it at work on real data
+# make run        build it and serve a guestbook with it, showing what its database remembers
+# make tour       show it at work on a large database: Debian's package index
 # make test       everything that CI checks
 # make test-long  the long forms of the tests (about an hour)
 # make bench      measure against SQLite on a plain file
@@ -11,7 +12,7 @@ GO := CGO_ENABLED=0 go
 VERSION := $(shell git describe --always --dirty 2>/dev/null)
 BUILD := -buildvcs=false -ldflags '-s -w -X github.com/hako-run/hako/internal/cli.revision=$(VERSION)'
 
-.PHONY: all run test test-long bench libhakosqlite deps clean bin/hako
+.PHONY: all run tour test test-long bench libhakosqlite deps clean bin/hako
 
 all: bin/hako
 
@@ -19,6 +20,9 @@ bin/hako:
 	@$(GO) build $(BUILD) -o $@ ./cmd/hako
 
 run: bin/hako
+	@examples/guestbook/run.sh
+
+tour: bin/hako
 	@examples/packages/run.sh
 
 test:

@@ -44,9 +44,11 @@ HAKO_LONG=${long:+1} go test -timeout $limit ./sqlite ./sqlite/vfscore ./sqlite/
 step "tests under the race detector"
 CGO_ENABLED=1 go test -race -short -timeout $limit $(go list ./... | grep -Ev '/examples/')
 
-step "the tour of make run, without a terminal"
-make -s run </dev/null >/tmp/hako-run.$$ 2>&1 || { cat /tmp/hako-run.$$; fail "make run failed"; }
-rm -f /tmp/hako-run.$$
+for tour in run tour; do
+	step "make $tour, without a terminal"
+	make -s $tour </dev/null >/tmp/hako-run.$$ 2>&1 || { cat /tmp/hako-run.$$; fail "make $tour failed"; }
+	rm -f /tmp/hako-run.$$
+done
 
 step "benchmarks run"
 scripts/bench.sh -quick -rounds 1

@@ -8,10 +8,14 @@
 package main
 
 import (
+	"context"
 	"database/sql"
+	_ "embed"
 	"html/template"
 	"log"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +23,9 @@ import (
 	"github.com/hako-run/hako/guest/worker"
 )
 
-var db, errOpen = sql.Open("hako", "guestbook")
+// Writers queue from the start of their transaction: what it then reads is the
+// newest, and nobody has to begin anew.
+var db, errOpen = sql.Open("hako", "guestbook?_txlock=immediate&_busy_timeout=5000")
 
 func init() {
 	http.HandleFunc("GET /{$}", list)
@@ -35,26 +41,41 @@ func main() {
 	}
 }
 
+// A book is what the page shows.
+type book struct {
+	Home    string // where the page is
+	Entries []entry
+	Version int64  // of the database
+	Since   string // when it was made, "" for version 0
+	Past    bool   // this is not the newest one
+}
+
 // An entry is what somebody wrote.
 type entry struct {
 	Name, Text string
 	At         string
 }
 
-var page = template.Must(template.New("page").Parse(`<!doctype html>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Guestbook</title>
-<style>body{font:16px/1.5 sans-serif;max-width:36em;margin:2em auto;padding:0 1em}
-article{border-top:1px solid #ccc;padding:.5em 0}small{color:#666}
-input,textarea{font:inherit;width:100%;box-sizing:border-box;margin:.2em 0}</style>
-<h1>Guestbook</h1>
-<form method="post"><input name="name" placeholder="Your name" maxlength="80" required>
-<textarea name="text" placeholder="Leave a word" maxlength="2000" required></textarea>
-<button>Write</button></form>
-{{range .}}<article><b>{{.Name}}</b> <small>{{.At}}</small><br>{{.Text}}</article>
-{{else}}<p>Nobody was here yet.</p>
-{{end}}`))
+// snapshotParameter asks the server for an older version; see pin in hako.toml.
+const snapshotParameter = "hako-snapshot"
+
+// At is where the page is to be seen as it was at a version.
+func (b *book) At(version int64) string {
+	return b.Home + "?" + snapshotParameter + "=" + url.QueryEscape("guestbook@"+strconv.FormatInt(version, 10))
+}
+
+// Versions are the last ones, to choose from.
+func (b *book) Versions() (list []int64) {
+	for v := max(b.Version-9, 0); v <= b.Version && b.Version > 0; v++ {
+		list = append(list, v)
+	}
+	return list
+}
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Parse(pageText))
 
 // prepare makes the table on the first write: a database begins empty.
 const prepare = `CREATE TABLE IF NOT EXISTS entry(
@@ -65,35 +86,45 @@ func list(w http.ResponseWriter, r *http.Request) {
 		fail(w, errOpen)
 		return
 	}
-	entries, err := read(r)
-	if err != nil {
+	b := book{Home: worker.Prefix(r) + "/", Past: r.Header.Get("X-Hako-Snapshot") != ""}
+	if err := b.read(r.Context()); err != nil {
 		fail(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if err := page.Execute(w, entries); err != nil {
+	if err := page.Execute(w, &b); err != nil {
 		log.Print(err)
 	}
 }
 
-func read(r *http.Request) ([]entry, error) {
-	rows, err := db.QueryContext(r.Context(), "SELECT name, text, at FROM entry ORDER BY id DESC LIMIT 100")
+// read fills the book from one version of the database.
+func (b *book) read(ctx context.Context) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var since sql.NullString
+	if err := tx.QueryRowContext(ctx, "SELECT hako_version(), hako_time()").Scan(&b.Version, &since); err != nil {
+		return err
+	}
+	b.Since = since.String
+	rows, err := tx.QueryContext(ctx, "SELECT name, text, at FROM entry ORDER BY id DESC LIMIT 100")
 	if err != nil {
 		if strings.Contains(err.Error(), "no such table") {
-			return nil, nil
+			return nil
 		}
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var entries []entry
 	for rows.Next() {
 		var e entry
 		if err := rows.Scan(&e.Name, &e.Text, &e.At); err != nil {
-			return nil, err
+			return err
 		}
-		entries = append(entries, e)
+		b.Entries = append(b.Entries, e)
 	}
-	return entries, rows.Err()
+	return rows.Err()
 }
 
 func add(w http.ResponseWriter, r *http.Request) {
@@ -113,7 +144,7 @@ func add(w http.ResponseWriter, r *http.Request) {
 	}
 	defer tx.Rollback()
 	if _, err = tx.Exec(prepare); err == nil {
-		_, err = tx.Exec("INSERT INTO entry(name, text, at) VALUES(?, ?, ?)", name, text, time.Now().UTC().Format(time.DateTime))
+		_, err = tx.Exec("INSERT INTO entry(name, text, at) VALUES(?, ?, ?)", name, text, time.Now().UTC().Format("2 Jan 2006, 15:04"))
 	}
 	if err == nil {
 		err = tx.Commit()

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Serves the guestbook and shows what its database remembers: posts, looks at
+# the log, opens an older page, branches, restores. On a terminal it then keeps
+# serving until Ctrl-C.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. scripts/setup.sh
+apt_install curl curl ca-certificates
+hako=$PWD/bin/hako
+export HAKO_DATA=$PWD/.hako
+
+if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
+show() {
+	printf '\n%s$ %s%s\n' "$bold" "${*/#$hako/hako}" "$plain"
+	"$@"
+}
+# words prints what was written in a page on standard input.
+words() {
+	awk -F '</?strong>' '
+		/^<article><header>/ { name = $2 }
+		/^<p>.*<\/p><\/article>/ { gsub(/<[^>]*>/, ""); print "  " name ": " $0 }'
+}
+
+[ -x "$hako" ] || fail "bin/hako is not there: run make"
+step "build the guest: Go, compiled to WebAssembly"
+GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildvcs=false -ldflags '-s -w' -buildmode=c-shared -o bin/guestbook.wasm ./examples/guestbook
+
+# The first port that nobody listens on.
+port=${PORT:-8080}
+if [ -z "${PORT:-}" ]; then
+	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+fi
+export PORT=$port
+url=http://127.0.0.1:$port/
+log=$HAKO_DATA/guestbook.log
+mkdir -p "$HAKO_DATA"
+
+step "serve examples/guestbook"
+printf '%s$ hako up examples/guestbook%s\n' "$bold" "$plain"
+"$hako" up examples/guestbook >"$log" 2>&1 &
+server=$!
+stop() {
+	trap - EXIT
+	kill "$server" 2>/dev/null || true
+	wait "$server" 2>/dev/null || true
+}
+trap stop EXIT
+trap 'stop; exit 130' INT TERM
+for ((i = 0; ; i++)); do
+	curl -fso /dev/null "$url" && break
+	kill -0 "$server" 2>/dev/null || { cat "$log" >&2; fail "hako up ended"; }
+	((i < 600)) || { cat "$log" >&2; fail "hako up does not answer at $url"; }
+	sleep 0.1
+done
+echo "It answers at $url; its log is ${log#"$PWD"/}."
+
+post() {
+	printf '\n%s$ curl %s -d name="%s" -d text="%s"%s\n' "$bold" "$url" "$1" "$2" "$plain"
+	curl -fsS "$url" -o /dev/null --data-urlencode "name=$1" --data-urlencode "text=$2" -w '%header{x-hako-version}\n'
+}
+version() { curl -fsSo /dev/null -w '%header{x-hako-version}' "$url"; } # guestbook@N
+
+page=$(curl -fsS "$url")
+case $page in *"<strong>Ada"*) ;; *)
+	step "post"
+	post Ada "The box hums, and remembers."
+	post Grace "Found a moth. Left it in."
+	;;
+esac
+good=$(version)
+post Mallory "BUY CHEAP PILLS NOW"
+
+step "the log: every post is a version"
+show "$hako" db log --limit 4 guestbook
+
+step "open an older page: the same app, pinned to a version"
+printf '%s$ curl "%s?hako-snapshot=%s"%s\n' "$bold" "$url" "$good" "$plain"
+curl -fsS "$url?hako-snapshot=$good" | words
+
+step "branch: a database of its own from there, sharing its pages"
+"$hako" db delete --yes preview >/dev/null 2>&1 || true
+show "$hako" db branch "$good" preview
+show "$hako" db shell preview "UPDATE entry SET text = upper(text) WHERE name = 'Ada'"
+show "$hako" db diff "$good" preview
+
+step "restore: as it was, and nothing is lost"
+show "$hako" db restore guestbook "$good"
+printf '\n%s$ curl %s%s\n' "$bold" "$url" "$plain"
+curl -fsS "$url" | words
+
+[ -t 1 ] || exit 0
+cat <<EOF
+
+${bold}Open $url in a browser${plain}, write something, and follow the numbers to older pages.
+In another terminal, here, with \`export HAKO_DATA=$HAKO_DATA\`:
+  bin/hako db log guestbook                       every version
+  bin/hako db diff guestbook@-5m guestbook        what changed in five minutes
+  bin/hako db restore guestbook guestbook@-5m     undo that
+  bin/hako db branch guestbook tryout             a copy to play with, at once
+  bin/hako ps                                     what runs
+And \`make tour\` shows a large database: Debian's package index, before and after its updates.
+
+It is served until you press Ctrl-C.
+EOF
+wait "$server"
