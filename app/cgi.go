@@ -57,12 +57,13 @@ func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *
 			// A client that is slow to read would hold the guest for longer.
 			defer time.AfterFunc(wall, out.client.Interrupt).Stop()
 		}
+		s.process.began(guest)
 		err = guest.Run(r.Context())
 		u := guest.Usage()
+		s.process.ended(guest)
 		if e := guest.Close(); err == nil {
 			err = e
 		}
-		s.process.add(u)
 		rec.CPU, rec.Memory = u.CPU, u.MemoryPeak
 	}
 	var exit *wasi.ExitError

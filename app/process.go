@@ -33,11 +33,11 @@ type Process struct {
 	network *wasi.Network
 
 	mu      sync.Mutex
-	running []*engine.Instance
-	stop    context.CancelCauseFunc // of Run; nil before
+	running map[*engine.Instance]engine.Usage // with what of theirs is in used
+	stop    context.CancelCauseFunc           // of Run; nil before
 	stopped bool
 	closed  bool
-	used    engine.Usage // of instances that ended
+	used    engine.Usage // of instances that ended, and of others up to where they were counted
 }
 
 // errStopped is why a guest ends that Stop stopped.
@@ -88,13 +88,52 @@ func (p *Process) Usage() Usage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	total := Usage{CPU: p.used.CPU, Output: p.used.Output}
-	for _, in := range p.running {
+	for in, counted := range p.running {
 		u := in.Usage()
-		total.CPU += u.CPU
+		total.CPU += u.CPU - counted.CPU
 		total.Memory += u.Memory
-		total.Output += u.Output
+		total.Output += u.Output - counted.Output
 	}
 	return total
+}
+
+// began makes an instance one of those whose usage is told.
+func (p *Process) began(in *engine.Instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running == nil {
+		p.running = map[*engine.Instance]engine.Usage{}
+	}
+	p.running[in] = engine.Usage{}
+}
+
+// count adds what an instance has used since it was counted last.
+func (p *Process) count(in *engine.Instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	counted, ok := p.running[in]
+	if !ok {
+		return
+	}
+	u := in.Usage()
+	p.used.CPU += u.CPU - counted.CPU
+	p.used.Output += u.Output - counted.Output
+	p.running[in] = u
+}
+
+// ended counts an instance for the last time, which is about to be closed.
+func (p *Process) ended(in *engine.Instance) {
+	p.count(in)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.running, in)
+}
+
+// instances returns how many there are.
+func (p *Process) instances() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.running)
 }
 
 // Ports returns the published ports as they were bound.
@@ -131,24 +170,11 @@ func (p *Process) run(ctx context.Context, args, env []string, s Streams) (code 
 		}
 		return code, err
 	}
-	p.mu.Lock()
-	p.running = append(p.running, in)
-	p.mu.Unlock()
+	p.began(in)
 	err = in.Run(ctx)
-	p.mu.Lock()
-	p.running = slices.DeleteFunc(p.running, func(other *engine.Instance) bool { return other == in })
-	p.mu.Unlock()
-	p.add(in.Usage())
+	p.ended(in)
 	code, err = p.outcome(ctx, err)
 	return code, errors.Join(err, in.Close())
-}
-
-// add counts in what an instance used that has ended.
-func (p *Process) add(u engine.Usage) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.used.CPU += u.CPU
-	p.used.Output += u.Output
 }
 
 // outcome makes an exit code of what a guest ended with.

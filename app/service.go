@@ -41,6 +41,10 @@ type ServiceConfig struct {
 	// each request a fresh one.
 	Session bool
 
+	// Grace is how long guests that finished their response early may go on
+	// when the service is closed; then they are stopped. 5 s unless given.
+	Grace time.Duration
+
 	// Log takes what guests log and how they fail; nil drops it.
 	Log *slog.Logger
 }
@@ -107,6 +111,8 @@ type Service struct {
 	idle   []*session // of Session
 	closed bool
 	active sync.WaitGroup
+	left   map[*session]context.CancelCauseFunc // that go on after their response
+	over   bool                                 // they may not any more
 }
 
 // A session is an instance that lives on.
@@ -134,6 +140,9 @@ func (r *Runner) Serve(ctx context.Context, m *engine.Module, c ServiceConfig) (
 	if c.QueueWait <= 0 {
 		c.QueueWait = 10 * time.Second
 	}
+	if c.Grace <= 0 {
+		c.Grace = 5 * time.Second
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -141,7 +150,7 @@ func (r *Runner) Serve(ctx context.Context, m *engine.Module, c ServiceConfig) (
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{c: c, process: p, slots: make(chan struct{}, c.Instances)}
+	s := &Service{c: c, process: p, slots: make(chan struct{}, c.Instances), left: map[*session]context.CancelCauseFunc{}}
 	if err := s.prepare(ctx); err != nil {
 		p.Close()
 		return nil, fmt.Errorf("start app %s: %w", c.Name, err)
@@ -161,7 +170,7 @@ func (s *Service) prepare(ctx context.Context) error {
 	}
 	in := i.in
 	if !in.HasFunction(worker.Export) {
-		in.Close()
+		s.discard(i)
 		return fmt.Errorf("the module does not export %s: it is no worker; protocol %q runs commands", worker.Export, ProtocolCGI)
 	}
 	for _, path := range s.c.Warm {
@@ -170,17 +179,17 @@ func (s *Service) prepare(ctx context.Context) error {
 			err = s.warm(ctx, in, path)
 		}
 		if err != nil {
-			in.Close()
+			s.discard(i)
 			return fmt.Errorf("warm up with %s: %w", path, err)
 		}
 	}
 	if s.c.Session {
 		i.counted = in.Usage()
-		s.process.add(i.counted)
+		s.process.count(in)
 		s.idle = append(s.idle, i)
 		return nil
 	}
-	s.process.add(in.Usage())
+	s.process.ended(in)
 	s.own, err = in.Freeze(engine.TemplateConfig{Ready: min(s.c.Instances, 4), Keep: s.c.Instances})
 	err = errors.Join(err, in.Close())
 	if err != nil {
@@ -198,7 +207,11 @@ func (s *Service) instance(ctx context.Context, t *engine.Template) (*session, e
 	}
 	if t != nil {
 		in, err := t.Fork(ctx, config)
-		return &session{in: in, sql: sql}, err
+		if err != nil {
+			return nil, err
+		}
+		s.process.began(in)
+		return &session{in: in, sql: sql}, nil
 	}
 	in, err := s.process.module.Instantiate(ctx, config)
 	if err != nil {
@@ -210,7 +223,14 @@ func (s *Service) instance(ctx context.Context, t *engine.Template) (*session, e
 			return nil, err
 		}
 	}
+	s.process.began(in)
 	return &session{in: in, sql: sql}, nil
+}
+
+// discard ends an instance.
+func (s *Service) discard(i *session) error {
+	s.process.ended(i.in)
+	return i.in.Close()
 }
 
 // warm makes a request of an instance; what it answers matters little, but it
@@ -271,7 +291,11 @@ func (s *Service) call(ctx context.Context, in *engine.Instance, x *worker.Excha
 	return err
 }
 
-// Close ends the service after the requests that are under way.
+// errGrace is why a guest ends that went on for too long after its response.
+var errGrace = errors.New("the app is being stopped")
+
+// Close ends the service after the requests that are under way. Guests that
+// go on after their response are stopped when ServiceConfig.Grace is over.
 func (s *Service) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -280,10 +304,12 @@ func (s *Service) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
+	grace := time.AfterFunc(s.c.Grace, s.endLeft)
 	s.active.Wait()
+	grace.Stop()
 	var errs []error
 	for _, i := range s.idle {
-		errs = append(errs, i.in.Close())
+		errs = append(errs, s.discard(i))
 	}
 	if s.own != nil {
 		errs = append(errs, s.own.Close())
@@ -291,8 +317,39 @@ func (s *Service) Close() error {
 	return errors.Join(append(errs, s.process.Close())...)
 }
 
-// Usage returns what the service's guests use now.
+// endLeft stops the guests that go on after their response.
+func (s *Service) endLeft() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	for _, cancel := range s.left {
+		cancel(errGrace)
+	}
+}
+
+// leave notes that a guest goes on after its response, for Close.
+func (s *Service) leave(i *session, cancel context.CancelCauseFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left[i] = cancel
+	if s.over {
+		cancel(errGrace)
+	}
+}
+
+// returned notes that a guest does not go on any more.
+func (s *Service) returned(i *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.left, i)
+}
+
+// Usage returns what the service's guests use now, and have used so far.
 func (s *Service) Usage() Usage { return s.process.Usage() }
+
+// Instances returns how many instances there are, those between two requests
+// included.
+func (s *Service) Instances() int { return s.process.instances() }
 
 // Running returns how many requests run and how many wait.
 func (s *Service) Running() (running, waiting int) { return len(s.slots), int(s.waiting.Load()) }
@@ -384,18 +441,24 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 	// The guest may go on after it finished, so it notes for the handler what
 	// there was until then.
 	var early outcome
-	x.End = func() { early = outcome{used: i.used(), versions: i.versions()} }
 	// A guest that finished early goes on without its client.
 	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	x.End = func() {
+		early = outcome{used: i.used(), versions: i.versions()}
+		s.leave(i, cancel)
+	}
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	result := make(chan outcome, 1)
 	go func() {
 		err := s.call(running, i.in, x)
 		cancel(nil)
 		o := outcome{err, i.used(), i.versions()}
-		s.process.add(o.used)
+		s.process.count(i.in)
 		i.counted = i.in.Usage()
 		finished := isClosed(x.Finished())
+		if finished {
+			s.returned(i)
+		}
 		if err != nil && finished {
 			s.c.Log.Error("app failed after its response", "app", s.c.Name, "method", method, "path", path, "error", err)
 		}
@@ -454,7 +517,7 @@ func (s *Service) take(ctx context.Context, rec *Record) (*session, error) {
 				}
 				return i, nil
 			}
-			i.in.Close()
+			s.discard(i)
 		} else {
 			s.mu.Unlock()
 		}
@@ -481,7 +544,7 @@ func (s *Service) give(i *session, err error) {
 		}
 		s.mu.Unlock()
 	}
-	if err := i.in.Close(); err != nil {
+	if err := s.discard(i); err != nil {
 		s.c.Log.Error("close an instance", "app", s.c.Name, "error", err)
 	}
 }

@@ -94,6 +94,16 @@ func init() {
 		worker.Finish(w)
 		os.Exit(3)
 	})
+	mux.HandleFunc("/finish-on", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "done")
+		worker.Finish(w)
+		for {
+			if r.FormValue("sleep") != "" {
+				time.Sleep(time.Second)
+			}
+			started++
+		}
+	})
 	mux.HandleFunc("/spin", func(w http.ResponseWriter, r *http.Request) {
 		for {
 			started++
