@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/hako-run/hako/config"
 )
@@ -94,6 +95,7 @@ func New(c *config.Config, o Options) (*Gateway, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
+		o.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	g := &Gateway{options: o, log: o.Logger, slots: newSlots(), done: make(chan struct{})}
 	g.base, g.end = context.WithCancel(context.Background())
