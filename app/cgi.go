@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hako-run/hako/app/worker"
@@ -47,7 +48,7 @@ func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *
 	in, out := worker.NewClient(w), &cgiWriter{w: w, client: worker.NewClient(w)}
 	end := func() {
 		in.End()
-		out.client.End()
+		out.close()
 	}
 	defer end()
 	errs := &lineLog{log: s.c.Log, level: slog.LevelError}
@@ -66,6 +67,7 @@ func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *
 		}
 		rec.CPU, rec.Memory = u.CPU, u.MemoryPeak
 	}
+	out.close() // what it noted is ours from here on
 	var exit *wasi.ExitError
 	if errors.As(err, &exit) && exit.Code == 0 {
 		err = nil
@@ -182,19 +184,78 @@ func cgiEnv(r *http.Request, c Call) []string {
 	return env
 }
 
+// cgiFlush is how long a part of a response may be held back. A program has
+// no way to say that it wants to be heard, and most write in small pieces.
+const cgiFlush = 10 * time.Millisecond
+
 // A cgiWriter reads the header that a guest writes first and passes the rest
-// on as it comes.
+// on as it comes. A timer flushes what the guest does not follow up.
 type cgiWriter struct {
 	w      http.ResponseWriter
 	client *worker.Client
+
+	mu     sync.Mutex
 	head   []byte
 	line   int  // where the last line of head begins
 	begun  bool // the header is complete
 	code   int  // the status that was sent, 0 before
+	events bool // each part is flushed at once
+	held   bool // something is to be flushed
+	timer  *time.Timer
+	closed bool
 	err    error
 }
 
 func (c *cgiWriter) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.write(p)
+	switch {
+	case err != nil || !c.begun || c.held:
+	case c.events:
+		c.flush()
+	case c.timer == nil:
+		c.held = true
+		c.timer = time.AfterFunc(cgiFlush, c.late)
+	default:
+		c.held = true
+		c.timer.Reset(cgiFlush)
+	}
+	return n, err
+}
+
+// late is called by the timer.
+func (c *cgiWriter) late() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = false
+	if !c.closed && c.err == nil {
+		c.flush()
+	}
+}
+
+func (c *cgiWriter) flush() {
+	var err error
+	if late := c.client.Writing(func() { err = http.NewResponseController(c.w).Flush() }); late != nil {
+		err = late
+	}
+	if !errors.Is(err, http.ErrNotSupported) {
+		c.err = err
+	}
+}
+
+// close ends the access to the response: the handler is about to return.
+func (c *cgiWriter) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.client.End()
+}
+
+func (c *cgiWriter) write(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
@@ -229,7 +290,7 @@ func (c *cgiWriter) Write(p []byte) (int, error) {
 	c.head = nil
 	for _, part := range [][]byte{body, p[len(took):]} {
 		if len(part) > 0 {
-			if _, err := c.Write(part); err != nil {
+			if _, err := c.write(part); err != nil {
 				return 0, err
 			}
 		}
@@ -292,6 +353,8 @@ func (c *cgiWriter) begin(head []byte) error {
 	for name, values := range fields {
 		h[name] = append(h[name], values...)
 	}
+	kind, _, _ := strings.Cut(fields.Get("Content-Type"), ";")
+	c.events = strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 	c.begun, c.code = true, code
 	c.w.WriteHeader(code)
 	return nil

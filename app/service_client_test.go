@@ -195,3 +195,33 @@ func TestLineLog(t *testing.T) {
 		}
 	}
 }
+
+// What a program writes arrives while it runs.
+func TestCGIEvents(t *testing.T) {
+	_, url, _ := serve(t, guestbuild.C(t, []string{"-O1", "testdata/cgi.c"}), ServiceConfig{
+		Name: "cgi", Protocol: ProtocolCGI, Spec: Spec{Args: []string{"cgi"}, Limits: engine.Limits{Wall: 30 * time.Second}},
+	})
+	for _, path := range []string{"/events", "/drip"} {
+		read, write := io.Pipe()
+		r, err := http.NewRequest("POST", url+path, read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"data: 0\n\n", "data: 1\n\n", "data: 2\n\n"} {
+			b := make([]byte, len(want))
+			if _, err := io.ReadFull(resp.Body, b); err != nil || string(b) != want {
+				t.Fatalf("%s: %q, %v", path, b, err)
+			}
+			io.WriteString(write, "x") // it goes on only now
+		}
+		if b, err := io.ReadAll(resp.Body); err != nil || len(b) > 0 {
+			t.Errorf("%s: %q, %v at the end", path, b, err)
+		}
+		write.Close()
+		resp.Body.Close()
+	}
+}

@@ -226,11 +226,13 @@ func FuzzCGIResponse(f *testing.F) {
 		answer := func(parts ...string) string {
 			w := httptest.NewRecorder()
 			c := &cgiWriter{w: w, client: worker.NewClient(w)}
+			defer c.close()
 			for _, p := range parts {
 				if _, err := c.Write([]byte(p)); err != nil {
 					return "error"
 				}
 			}
+			c.close()
 			return fmt.Sprint(c.begun, w.Code, w.Header(), w.Body)
 		}
 		cut = max(0, min(cut, len(output)))

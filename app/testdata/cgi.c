@@ -30,6 +30,16 @@ int main(int argc, char **argv) {
     printf("body %zu\n", sum);
     return 0;
   }
+  if (!strcmp(path, "/events") || !strcmp(path, "/drip")) {
+    printf("Content-Type: %s\n\n", path[1] == 'e' ? "text/event-stream; charset=utf-8" : "text/plain");
+    fflush(stdout);
+    for (int i = 0; i < 3; i++) {
+      printf("data: %d\n\n", i);
+      fflush(stdout);
+      if (getchar() == EOF) return 1;
+    }
+    return 0;
+  }
   if (!strcmp(path, "/redirect")) return puts("Location: https://example.com/\n") < 0;
   if (!strcmp(path, "/missing")) {
     printf("Status: 404 Not Found\r\nContent-Type: text/plain\r\n\r\nnot here");
