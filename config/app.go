@@ -26,6 +26,37 @@ type App struct {
 	Queue Queue `toml:"queue"`
 	// Template says how instances are made ready.
 	Template Template `toml:"template"`
+	// Tmp is the size of a folder /tmp in memory, anew for each instance.
+	// Apps from an image have one of 64MiB unless this says otherwise, those
+	// from a file have none. "0" is none.
+	Tmp *Size `toml:"tmp" example:"\"64MiB\""`
+	// Cron are requests that the server makes by itself, at intervals.
+	Cron []Cron `toml:"cron" example:"[{ path = \"/wp-cron.php\", every = \"1m\" }]"`
+	// Commands are programs that hako exec runs beside the app, with its
+	// grants: "hako exec SITE NAME ARGS...".
+	Commands []Command `toml:"commands" example:"[{ name = \"php\", image = \"./php.wasm\" }]"`
+}
+
+// Cron is one of an app's cron. A request is left out while the one before it
+// still runs.
+type Cron struct {
+	// Path is what is requested, with GET; a query may follow.
+	Path string `toml:"path" required:"true" example:"\"/wp-cron.php\""`
+	// Every is the time from one request to the next, at least 1s.
+	Every Duration `toml:"every" required:"true" example:"\"1m\""`
+	// Host is the host that the app sees in the request.
+	Host string `toml:"host" default:"localhost"`
+}
+
+// Command is one of an app's commands.
+type Command struct {
+	// Name is how hako exec is told of it.
+	Name string `toml:"name" required:"true" example:"\"php\""`
+	// Image is an image in a registry, or a .wasm file: a program, with a
+	// function _start.
+	Image Module `toml:"image" required:"true" example:"\"./php.wasm\""`
+	// Args come before those of hako exec.
+	Args []string `toml:"args"`
 }
 
 // Dir is one of an app's dirs.

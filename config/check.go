@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -257,7 +258,22 @@ func (c *checker) checkApp(a *App) {
 	if a.Protocol == "cgi" && len(a.Template.Warm) > 0 {
 		c.add(c.at(&a.Template.Warm), "", "a cgi app has no template to warm")
 	}
+	for i := range a.Cron {
+		j := &a.Cron[i]
+		if u, err := url.ParseRequestURI(j.Path); j.Path != "" && (err != nil || !strings.HasPrefix(j.Path, "/") || u.Path == "") {
+			c.add(c.at(&j.Path), "", "cron.path %q is no path", j.Path)
+		}
+		if _, written := c.places[&j.Every]; written && j.Every.D() < time.Second {
+			c.add(c.at(&j.Every), "", "cron.every is less than 1s")
+		}
+		if u, err := url.Parse("http://" + j.Host + "/"); err != nil || u.Host != j.Host || u.Hostname() == "" || u.User != nil {
+			c.add(c.at(&j.Host), "write a name, with a port where it has one", "cron.host %q is no host", j.Host)
+		}
+	}
+	unique(c, "command", a.Commands, commandName)
 }
+
+func commandName(command *Command) *string { return &command.Name }
 
 func (c *checker) guestPaths(a *App) {
 	seen := map[string]bool{}

@@ -8,12 +8,18 @@ import (
 func (a *app) execCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "exec [FLAGS] NAME [ARGS...]",
+		Use:   "exec [FLAGS] NAME [COMMAND] [ARGS...]",
 		Short: "Run another guest beside a running one, with the same grants",
 		Long: `Run another instance of the module that runs as NAME (or as the ID that begins
 so), in the same process and with the same grants: its directories, databases
 and addresses. ARGS are its arguments; without any it gets those of NAME. The
-exit code is the guest's.`,
+exit code is the guest's.
+
+Beside a server, which hako up runs, the first of ARGS is one of the commands
+that an app has in hako.toml; it runs with that app's grants. Where two apps
+have one of the same name, it is APP/COMMAND.`,
+		Example: `  hako exec site php -r 'echo PHP_VERSION, "\n";'
+  hako exec -it site wp user list`,
 		Args: arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.endedByQuit()

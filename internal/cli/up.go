@@ -170,8 +170,13 @@ func (u *upProcess) Info() hakoapp.Info {
 
 func (u *upProcess) Stop() { u.stop() }
 
-func (u *upProcess) Exec(context.Context, hakoapp.Exec) (int, error) {
-	return 0, fmt.Errorf("%s is a server: exec is for what hako run runs", u.info.Name)
+// Exec runs a command of one of the apps.
+func (u *upProcess) Exec(ctx context.Context, x hakoapp.Exec) (int, error) {
+	code, err := u.server.Exec(ctx, x)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", u.info.Name, err)
+	}
+	return code, err
 }
 
 // Command runs a command of another process on the server's databases.

@@ -26,6 +26,8 @@ type hosted struct {
 	module  *engine.Module
 	image   *image.Image // nil for a file
 	service *app.Service
+	spec    app.Spec // of the service
+	cron    *schedule
 	users   int // guarded by Server.mu
 }
 
@@ -53,9 +55,9 @@ func (s *Server) app(name string) (gateway.App, error) {
 			closeAll(module, img)
 			return h, nil
 		}
-		var service *app.Service
-		if service, err = s.serve(ctx, c, module, img); err == nil {
-			h := &hosted{s: s, c: *c, module: module, image: img, service: service, users: 1}
+		h := &hosted{s: s, c: *c, module: module, image: img, users: 1}
+		if err = h.serve(ctx); err == nil {
+			h.cron = newSchedule(h)
 			s.mu.Lock()
 			s.hosted[name] = append(s.hosted[name], h)
 			s.mu.Unlock()
@@ -89,15 +91,32 @@ func (s *Server) same(c *config.App, m *engine.Module) *hosted {
 	return nil
 }
 
-// serve starts an app.
-func (s *Server) serve(ctx context.Context, c *config.App, m *engine.Module, img *image.Image) (*app.Service, error) {
+// serve starts the app's service.
+func (h *hosted) serve(ctx context.Context) (err error) {
+	h.spec, err = h.grants(ctx)
+	if err != nil {
+		return err
+	}
+	c := &h.c
+	h.service, err = h.s.runner.Serve(ctx, h.module, app.ServiceConfig{
+		Name: c.Name, Protocol: c.Protocol, Spec: h.spec,
+		Instances: c.Limits.Instances, QueueLength: c.Queue.Length, QueueWait: time.Duration(c.Queue.Wait),
+		Warm: c.Template.Warm, Session: c.Template.Fork == "session",
+		Log: h.s.log.With("app", c.Name),
+	})
+	return err
+}
+
+// grants returns what the app is given.
+func (h *hosted) grants(ctx context.Context) (app.Spec, error) {
+	c, img := &h.c, h.image
 	spec := app.Spec{Args: append([]string{c.Name}, c.Args...)}
 	var env []string
 	if img != nil {
 		env = img.Config.Env
 		root, err := img.Root(ctx)
 		if err != nil {
-			return nil, err
+			return spec, err
 		}
 		if !img.Artifact {
 			spec.Root = root
@@ -105,6 +124,12 @@ func (s *Server) serve(ctx context.Context, c *config.App, m *engine.Module, img
 		spec.Args = img.Command(c.Args...)
 		spec.Tmp = []wasi.Tmp{{Guest: "/tmp", Size: 64 << 20}}
 		spec.Devices = true
+	}
+	if c.Tmp != nil {
+		spec.Tmp = nil
+		if *c.Tmp > 0 {
+			spec.Tmp = []wasi.Tmp{{Guest: "/tmp", Size: int64(*c.Tmp)}}
+		}
 	}
 	names := make([]string, 0, len(c.Env))
 	for name := range c.Env {
@@ -129,7 +154,7 @@ func (s *Server) serve(ctx context.Context, c *config.App, m *engine.Module, img
 	for _, d := range c.Databases {
 		g, err := app.ParseDatabase(d.Name)
 		if err != nil {
-			return nil, err
+			return spec, err
 		}
 		if d.Guest != "" {
 			g.Guest = d.Guest
@@ -142,12 +167,7 @@ func (s *Server) serve(ctx context.Context, c *config.App, m *engine.Module, img
 	spec.Limits = engine.Limits{
 		Memory: int64(c.Limits.Memory), CPU: time.Duration(c.Limits.CPU), Wall: time.Duration(c.Limits.Wall), Output: int64(c.Limits.Output),
 	}
-	return s.runner.Serve(ctx, m, app.ServiceConfig{
-		Name: c.Name, Protocol: c.Protocol, Spec: spec,
-		Instances: c.Limits.Instances, QueueLength: c.Queue.Length, QueueWait: time.Duration(c.Queue.Wait),
-		Warm: c.Template.Warm, Session: c.Template.Fork == "session",
-		Log: s.log.With("app", c.Name),
-	})
+	return spec, nil
 }
 
 // ServeApp implements gateway.App.
@@ -193,6 +213,7 @@ func (h *hosted) Release() {
 }
 
 func (h *hosted) close() error {
+	h.cron.close()
 	err := errors.Join(h.service.Close(), h.module.Close())
 	if h.image != nil {
 		err = errors.Join(err, h.image.Close())
