@@ -52,8 +52,9 @@ func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *
 	}
 	defer end()
 	errs := &lineLog{log: s.c.Log, level: slog.LevelError}
-	guest, err := s.process.instance(r.Context(), args, env, Streams{Stdin: &cgiBody{r.Body, in}, Stdout: out, Stderr: errs})
+	guest, db, err := s.process.instance(r.Context(), args, env, Streams{Stdin: &cgiBody{r.Body, in}, Stdout: out, Stderr: errs}, c.Pin)
 	if err == nil {
+		out.tell = db.tell
 		if wall := s.c.Spec.Limits.Wall; wall > 0 {
 			// A client that is slow to read would hold the guest for longer.
 			defer time.AfterFunc(wall, out.client.Interrupt).Stop()
@@ -65,7 +66,7 @@ func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *
 		if e := guest.Close(); err == nil {
 			err = e
 		}
-		rec.CPU, rec.Memory = u.CPU, u.MemoryPeak
+		rec.CPU, rec.Memory, rec.Versions = u.CPU, u.MemoryPeak, db.versions()
 	}
 	out.close() // what it noted is ours from here on
 	var exit *wasi.ExitError
@@ -193,6 +194,7 @@ const cgiFlush = 10 * time.Millisecond
 type cgiWriter struct {
 	w      http.ResponseWriter
 	client *worker.Client
+	tell   func(http.Header) // adds to the header
 
 	mu     sync.Mutex
 	head   []byte
@@ -355,6 +357,9 @@ func (c *cgiWriter) begin(head []byte) error {
 	}
 	kind, _, _ := strings.Cut(fields.Get("Content-Type"), ";")
 	c.events = strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
+	if c.tell != nil {
+		c.tell(h)
+	}
 	c.begun, c.code = true, code
 	c.w.WriteHeader(code)
 	return nil

@@ -162,7 +162,7 @@ func (p *Process) run(ctx context.Context, args, env []string, s Streams) (code 
 	if !slices.ContainsFunc(p.module.Exports(), func(e engine.Export) bool { return e.Name == "_start" }) {
 		return ExitNotStarted, fmt.Errorf("module %s has no function _start: it is a library, or a worker that answers requests, and no program to run", p.module.Name())
 	}
-	in, err := p.instance(ctx, args, env, s)
+	in, _, err := p.instance(ctx, args, env, s, nil)
 	if err != nil {
 		code, err := p.outcome(ctx, err)
 		if code == 1 {

@@ -11,7 +11,6 @@ import (
 	"github.com/hako-run/hako/app/tty"
 	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/pagestore"
-	"github.com/hako-run/hako/sqlite/guest"
 	"github.com/hako-run/hako/sqlite/vfscore"
 	"github.com/hako-run/hako/wasi"
 )
@@ -134,9 +133,9 @@ func (r *Runner) Start(ctx context.Context, m *engine.Module, spec Spec) (*Proce
 	return &Process{runner: r, module: m, spec: spec, grants: grants, network: network}, nil
 }
 
-// config makes what an instance is given. The databases are those that it
-// reaches by SQL in this process, nil if there is no store.
-func (p *Process) config(args, env []string, s Streams) (config engine.Config, sql *sqlhost.Databases, err error) {
+// config makes what an instance is given, with the snapshots of pin, which may
+// be nil. The databases are nil if there is no store.
+func (p *Process) config(args, env []string, s Streams, pin *Pin) (config engine.Config, db *databases, err error) {
 	system, err := wasi.NewSystem(wasi.Config{
 		Args: args, Env: env,
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
@@ -157,39 +156,8 @@ func (p *Process) config(args, env []string, s Streams) (config engine.Config, s
 			config.States = append(config.States, c)
 		}
 	}
-	if p.runner.vfs != nil { // without grants too: temporary files are kept there
-		grants := make([]guest.Grant, len(p.spec.Databases))
-		for i, d := range p.spec.Databases {
-			grants[i] = guest.Grant{Path: d.Guest, Database: d.Snapshot}
-		}
-		databases, err := guest.New(p.runner.vfs, guest.Options{}, grants...)
-		if err != nil {
-			system.Close()
-			return engine.Config{}, nil, err
-		}
-		config.Values = guest.NewContext(config.Values, databases)
-		config.States = append(config.States, databases)
-		hosted := make([]sqlhost.Grant, len(p.spec.Databases))
-		for i, d := range p.spec.Databases {
-			hosted[i] = sqlhost.Grant{Path: d.Guest, Database: d.Snapshot}
-		}
-		sql, err = p.runner.pool.Databases(hosted...)
-		if err != nil {
-			databases.Close()
-			system.Close()
-			return engine.Config{}, nil, err
-		}
-		config.Values = sqlhost.NewContext(config.Values, sql)
-		config.States = append(config.States, sql)
+	if db, err = p.databases(&config, pin); err != nil {
+		return engine.Config{}, nil, errors.Join(err, closeStates(config))
 	}
-	return config, sql, nil
-}
-
-// instance makes an instance with what the process is granted.
-func (p *Process) instance(ctx context.Context, args, env []string, s Streams) (*engine.Instance, error) {
-	config, _, err := p.config(args, env, s)
-	if err != nil {
-		return nil, err
-	}
-	return p.module.Instantiate(ctx, config)
+	return config, db, nil
 }

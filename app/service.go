@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hako-run/hako/app/sqlhost"
 	"github.com/hako-run/hako/app/worker"
 	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/wasi"
@@ -55,6 +54,7 @@ type Call struct {
 	ID     string // names the request in logs
 	Prefix string // the part of the path that led here and is cut off
 	Scheme string // http or https; "": that of the connection
+	Pin    *Pin   // what to read in the place of databases; nil for nothing
 }
 
 // A Record is what a request took.
@@ -67,34 +67,9 @@ type Record struct {
 	Limit   string // the limit that ended it, or ""
 	Crashed bool   // the guest trapped or failed
 
-	// Versions are those of databases that a worker read or made by SQL in
-	// this process, as far as it did before it finished.
+	// Versions are those of databases that the guest read or made, as far as
+	// it did before it finished.
 	Versions []DatabaseVersion
-}
-
-// VersionHeader tells a client which versions its answer comes from.
-const VersionHeader = "X-Hako-Version"
-
-// A DatabaseVersion is a version that a request read, or made.
-type DatabaseVersion struct {
-	Name    string
-	Version uint64
-	Wrote   bool
-}
-
-// String returns the snapshot's written form, such as shop@42.
-func (v DatabaseVersion) String() string { return fmt.Sprintf("%s@%d", v.Name, v.Version) }
-
-// versions returns what the instance's request has read or made so far.
-func (i *session) versions() []DatabaseVersion {
-	if i.sql == nil {
-		return nil
-	}
-	var versions []DatabaseVersion
-	for _, v := range i.sql.Versions() {
-		versions = append(versions, DatabaseVersion{v.Name, uint64(v.Version), v.Wrote})
-	}
-	return versions
 }
 
 // A Service answers HTTP requests by instances of a module. It is safe for
@@ -118,7 +93,8 @@ type Service struct {
 // A session is an instance that lives on.
 type session struct {
 	in      *engine.Instance
-	sql     *sqlhost.Databases
+	db      *databases
+	pinned  bool         // by its only request
 	counted engine.Usage // of requests before, and of the start-up
 }
 
@@ -164,7 +140,7 @@ func (s *Service) prepare(ctx context.Context) error {
 	if s.c.Protocol == ProtocolCGI {
 		return nil
 	}
-	i, err := s.instance(ctx, nil)
+	i, err := s.instance(ctx, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -199,9 +175,9 @@ func (s *Service) prepare(ctx context.Context) error {
 }
 
 // instance makes an instance, a fork if there is a template.
-func (s *Service) instance(ctx context.Context, t *engine.Template) (*session, error) {
+func (s *Service) instance(ctx context.Context, t *engine.Template, pin *Pin) (*session, error) {
 	streams := Streams{Stdout: &lineLog{log: s.c.Log, level: slog.LevelInfo}, Stderr: &lineLog{log: s.c.Log, level: slog.LevelError}}
-	config, sql, err := s.process.config(s.c.Spec.Args, s.c.Spec.Env, streams)
+	config, db, err := s.process.config(s.c.Spec.Args, s.c.Spec.Env, streams, pin)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +187,7 @@ func (s *Service) instance(ctx context.Context, t *engine.Template) (*session, e
 			return nil, err
 		}
 		s.process.began(in)
-		return &session{in: in, sql: sql}, nil
+		return &session{in: in, db: db, pinned: pin != nil}, nil
 	}
 	in, err := s.process.module.Instantiate(ctx, config)
 	if err != nil {
@@ -224,7 +200,7 @@ func (s *Service) instance(ctx context.Context, t *engine.Template) (*session, e
 		}
 	}
 	s.process.began(in)
-	return &session{in: in, sql: sql}, nil
+	return &session{in: in, db: db, pinned: pin != nil}, nil
 }
 
 // discard ends an instance.
@@ -423,7 +399,7 @@ func (s *Service) acquire(ctx context.Context, rec *Record) (release func(), ok 
 // answer can be complete before it returns. done is called when it has.
 func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, rec *Record, done func()) {
 	ctx := r.Context()
-	i, err := s.take(ctx, rec)
+	i, err := s.take(ctx, c.Pin, rec)
 	if err != nil {
 		done()
 		s.fail(w, r, rec, err, 0)
@@ -431,11 +407,7 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 	}
 	method, path := r.Method, r.URL.Path
 	x := worker.NewExchange(w, r)
-	x.Head = func(h http.Header) {
-		for _, v := range i.versions() {
-			h.Add(VersionHeader, v.String())
-		}
-	}
+	x.Head = i.db.tell
 	x.Prefix, x.ID, x.Scheme = c.Prefix, c.ID, c.Scheme
 	x.Log, x.Output = s.log, s.c.Spec.Limits.Output
 	// The guest may go on after it finished, so it notes for the handler what
@@ -444,7 +416,7 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 	// A guest that finished early goes on without its client.
 	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	x.End = func() {
-		early = outcome{used: i.used(), versions: i.versions()}
+		early = outcome{used: i.used(), versions: i.db.versions()}
 		s.leave(i, cancel)
 	}
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
@@ -452,7 +424,7 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 	go func() {
 		err := s.call(running, i.in, x)
 		cancel(nil)
-		o := outcome{err, i.used(), i.versions()}
+		o := outcome{err, i.used(), i.db.versions()}
 		s.process.count(i.in)
 		i.counted = i.in.Usage()
 		finished := isClosed(x.Finished())
@@ -503,18 +475,17 @@ type outcome struct {
 	versions []DatabaseVersion
 }
 
-// take returns an instance for a request.
-func (s *Service) take(ctx context.Context, rec *Record) (*session, error) {
-	if s.c.Session {
+// take returns an instance for a request. One that is pinned gets one of its
+// own: what others hold in their memory is of another version.
+func (s *Service) take(ctx context.Context, pin *Pin, rec *Record) (*session, error) {
+	if s.c.Session && pin == nil {
 		s.mu.Lock()
 		if n := len(s.idle); n > 0 {
 			i := s.idle[n-1]
 			s.idle = s.idle[:n-1]
 			s.mu.Unlock()
 			if err := i.in.Renew(s.c.Spec.Limits); err == nil {
-				if i.sql != nil {
-					i.sql.ClearVersions()
-				}
+				i.db.clear()
 				return i, nil
 			}
 			s.discard(i)
@@ -523,19 +494,19 @@ func (s *Service) take(ctx context.Context, rec *Record) (*session, error) {
 		}
 	}
 	rec.Forked = true
-	return s.instance(ctx, s.own)
+	return s.instance(ctx, s.own, pin)
 }
 
 // give takes an instance back after a request.
 func (s *Service) give(i *session, err error) {
-	if s.c.Session && err == nil && i.sql != nil {
-		// What a request leaves open would hold a database's writer lock, or
-		// an old version, until the next one.
-		if err = i.sql.CanFreeze(); err != nil {
+	keep := s.c.Session && !i.pinned && err == nil
+	if keep {
+		if err := i.db.settled(); err != nil {
 			s.c.Log.Warn("instance is not used again", "app", s.c.Name, "reason", err)
+			keep = false
 		}
 	}
-	if s.c.Session && err == nil {
+	if keep {
 		s.mu.Lock()
 		if !s.closed {
 			s.idle = append(s.idle, i)

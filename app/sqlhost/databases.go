@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"path"
-	"sort"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,8 @@ import (
 
 // A Grant gives a guest a database.
 type Grant struct {
-	Path     string // as the guest opens it; the database's name serves, too
+	Path     string // as the guest opens it
+	Name     string // serves too; that of the database unless given
 	Database string // a database, or a snapshot as pagestore.ParseRef reads it, which is read-only
 	ReadOnly bool
 }
@@ -33,7 +33,7 @@ type Databases struct {
 	grants map[string]*grant
 
 	open   map[int32]*handle
-	seen   map[string]*Version
+	seen   vfscore.Witness
 	err    error // behind the last code that was not OK
 	closed bool
 }
@@ -50,19 +50,11 @@ func (g *grant) pinned() bool { return g.ref.Kind != pagestore.RefHead }
 type handle struct {
 	c       *connection
 	cursors map[int32]*cursor
-	commits map[string]int // of each database file, as far as counted
-}
-
-// A Version is what an instance saw of a database.
-type Version struct {
-	Name    string            // of the database
-	Version pagestore.Version // the last one that it read or, if it wrote, committed
-	Wrote   bool
 }
 
 // Databases returns the databases of one instance, none of them open yet.
 func (p *Pool) Databases(grants ...Grant) (*Databases, error) {
-	d := &Databases{pool: p, grants: make(map[string]*grant, 3*len(grants)), open: make(map[int32]*handle), seen: make(map[string]*Version)}
+	d := &Databases{pool: p, grants: make(map[string]*grant, 3*len(grants)), open: make(map[int32]*handle)}
 	for _, g := range grants {
 		ref, err := pagestore.ParseRef(g.Database)
 		if err != nil {
@@ -80,8 +72,12 @@ func (p *Pool) Databases(grants ...Grant) (*Databases, error) {
 	}
 	for _, g := range grants { // paths go before names
 		checked := d.grants[clean(g.Path)]
-		if d.grants[checked.ref.Database] == nil {
-			d.grants[checked.ref.Database] = checked
+		name := checked.Name
+		if name == "" {
+			name = checked.ref.Database
+		}
+		if d.grants[name] == nil {
+			d.grants[name] = checked
 		}
 	}
 	return d, nil
@@ -158,8 +154,8 @@ func (d *Databases) connect(ctx context.Context, name string, flags int32) (int3
 	}
 	c.raw.Resolve(d.attach)
 	n := newHandle()
-	_, commits := c.main.Seen()
-	d.open[n] = &handle{c: c, cursors: make(map[int32]*cursor), commits: map[string]int{g.ref.Database: commits}}
+	d.seen.Skip(c.main)
+	d.open[n] = &handle{c: c, cursors: make(map[int32]*cursor)}
 	return n, nil
 }
 
@@ -236,46 +232,18 @@ func (d *Databases) CanFreeze() error {
 // failure, nil if there was none.
 func (d *Databases) Err() error { return d.err }
 
-// Versions returns what the instance has seen of databases so far, by name.
-func (d *Databases) Versions() []Version {
-	list := make([]Version, 0, len(d.seen))
-	for _, v := range d.seen {
-		list = append(list, *v)
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
-	return list
-}
-
-// ClearVersions begins Versions anew, for an instance that goes on to another
-// request.
-func (d *Databases) ClearVersions() { clear(d.seen) }
+// Seen has what the instance has seen of databases so far. It is the
+// instance's goroutine's too.
+func (d *Databases) Seen() *vfscore.Witness { return &d.seen }
 
 // look notes what versions a connection has come to.
 func (d *Databases) look(h *handle) {
 	if !h.c.attached {
-		d.note(h, h.c.main.Database().Name(), h.c.main)
+		d.seen.Note(h.c.main)
 		return
 	}
 	for _, m := range h.c.raw.Session().Mains() {
-		d.note(h, m.Database().Name(), m)
-	}
-}
-
-func (d *Databases) note(h *handle, name string, m interface {
-	Seen() (pagestore.Version, int)
-}) {
-	version, commits := m.Seen()
-	v := d.seen[name]
-	if v == nil {
-		v = &Version{Name: name}
-		d.seen[name] = v
-	}
-	switch {
-	case commits != h.commits[name]:
-		h.commits[name] = commits
-		v.Wrote, v.Version = true, max(v.Version, version)
-	case !v.Wrote:
-		v.Version = max(v.Version, version)
+		d.seen.Note(m)
 	}
 }
 

@@ -15,7 +15,7 @@
 //	...
 //	dbs, err := pool.Databases(sqlhost.Grant{Path: "/db/shop.sqlite", Database: "shop"})
 //	_, err = module.ExportedFunction("run").Call(sqlhost.NewContext(ctx, dbs))
-//	used := dbs.Versions()
+//	used := dbs.Seen().List()
 //	err = dbs.Close()
 //	...
 //	err = pool.Close()

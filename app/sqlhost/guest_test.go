@@ -113,11 +113,11 @@ func TestVersions(t *testing.T) {
 		if r.Code != 0 || r.Rows[0][0] != "int64 "+want {
 			t.Errorf("%s has %v, not %s", name, r, want)
 		}
-		version := "[{shop 2 false}]"
+		version := "[{shop 2 false 0}]"
 		if want == "0" {
-			version = "[{shop 1 false}]"
+			version = "[{shop 1 false 0}]"
 		}
-		if got := fmt.Sprint(d.Versions()); got != version {
+		if got := fmt.Sprint(d.Seen().List()); got != version {
 			t.Errorf("the guest saw %s of %s, not %s", got, name, version)
 		}
 	}
@@ -125,7 +125,7 @@ func TestVersions(t *testing.T) {
 	if r := s.sql(d, "shop", "INSERT INTO t VALUES(2)", "INSERT INTO t VALUES(3)", "SELECT 1"); r[1].Code != 0 {
 		t.Fatal(r)
 	}
-	if got := fmt.Sprint(d.Versions()); got != "[{shop 4 true}]" {
+	if got := fmt.Sprint(d.Seen().List()); got != "[{shop 4 true 2}]" {
 		t.Errorf("the guest committed %s", got)
 	}
 	d = s.databases(grants...)
@@ -134,8 +134,8 @@ func TestVersions(t *testing.T) {
 			t.Error("a name that was not granted opens a database", i)
 		}
 	}
-	if len(d.Versions()) != 0 {
-		t.Errorf("a guest with nothing open saw %v", d.Versions())
+	if len(d.Seen().List()) != 0 {
+		t.Errorf("a guest with nothing open saw %v", d.Seen().List())
 	}
 	for _, name := range []string{"/db/old.sqlite", "shop@1", "shop?mode=ro"} {
 		if r := s.sql(s.databases(grants...), name, "INSERT INTO t VALUES(2)")[0]; r.Code&0xff != 8 {

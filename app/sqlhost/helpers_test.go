@@ -18,6 +18,7 @@ import (
 	"github.com/hako-run/hako/internal/guestbuild"
 	"github.com/hako-run/hako/pagestore"
 	"github.com/hako-run/hako/sqlite"
+	"github.com/hako-run/hako/sqlite/vfscore"
 	"github.com/hako-run/hako/wasi"
 	"github.com/tetratelabs/wazero"
 )
@@ -120,7 +121,7 @@ func (s *shop) databases(grants ...sqlhost.Grant) *sqlhost.Databases {
 // A run is a guest's run.
 type run struct {
 	results  []script.Result
-	versions []sqlhost.Version
+	versions []vfscore.Seen
 	stderr   string
 	used     engine.Usage
 	err      error
@@ -140,7 +141,7 @@ func (s *shop) run(limits engine.Limits, d *sqlhost.Databases, args []string, st
 	}
 	r := run{}
 	results, err := i.Call(context.Background(), "run")
-	r.err, r.stderr, r.used, r.versions = err, stderr.String(), i.Usage(), d.Versions()
+	r.err, r.stderr, r.used, r.versions = err, stderr.String(), i.Usage(), d.Seen().List()
 	if cerr := i.Close(); cerr != nil {
 		s.t.Error(cerr)
 	}

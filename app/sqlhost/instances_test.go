@@ -106,11 +106,11 @@ func TestDatabaseIsReplaced(t *testing.T) {
 		if r := s.sql(d, "shop", "SELECT * FROM t")[0]; r.Error != "" || r.Rows[0][0] != "string "+want {
 			t.Errorf("%+v, not %s", r, want)
 		}
-		if len(d.Versions()) != 1 {
-			t.Error(d.Versions())
+		if len(d.Seen().List()) != 1 {
+			t.Error(d.Seen().List())
 		}
-		if d.ClearVersions(); len(d.Versions()) != 0 {
-			t.Error(d.Versions())
+		if d.Seen().Clear(); len(d.Seen().List()) != 0 {
+			t.Error(d.Seen().List())
 		}
 	}
 	look("first")

@@ -121,8 +121,11 @@ func (d *Databases) lock(handle, level int32) vfscore.Code {
 		return misuse
 	}
 	code := f.main.Lock(vfscore.LockLevel(level))
-	if code != vfscore.OK {
+	switch {
+	case code != vfscore.OK:
 		f.session.refused = f.main
+	case level == int32(vfscore.LockShared):
+		d.seen.Note(f.main)
 	}
 	return d.note(f, code)
 }
@@ -150,7 +153,9 @@ func (d *Databases) sync(ctx context.Context, handle int32, super string, memory
 	if code := d.checkHoles(f, memory); code != vfscore.OK {
 		return code
 	}
-	return d.bounded(ctx, f.session, func() vfscore.Code { return f.main.SyncDatabase(super) })
+	code := d.bounded(ctx, f.session, func() vfscore.Code { return f.main.SyncDatabase(super) })
+	d.seen.Note(f.main)
+	return code
 }
 
 // checkHoles refuses a transaction whose page 1 names more pages than SQLite
@@ -199,7 +204,13 @@ func (d *Databases) delete(ctx context.Context, name string, sync bool) vfscore.
 	if s == nil {
 		return vfscore.OK
 	}
-	return d.bounded(ctx, s, func() vfscore.Code { return s.Delete(name, sync) })
+	code := d.bounded(ctx, s, func() vfscore.Code { return s.Delete(name, sync) })
+	for _, m := range s.Mains() { // it may have committed them all
+		if m.Reserved() {
+			d.seen.Note(m)
+		}
+	}
+	return code
 }
 
 func (d *Databases) exists(name string) bool {
@@ -281,7 +292,9 @@ func (d *Databases) version(handle int32) int64 {
 	if f == nil {
 		return -1
 	}
-	return int64(f.main.Commit().Version)
+	c := f.main.Commit()
+	d.seen.See(f.main, c.Version)
+	return int64(c.Version)
 }
 
 // text returns what the guest may read of an error: nothing of the host's file
@@ -302,7 +315,9 @@ func (d *Databases) time(handle int32) (string, bool) {
 	if f == nil {
 		return "", false
 	}
-	return f.main.Commit().Time.UTC().Format(timeFormat), true
+	c := f.main.Commit()
+	d.seen.See(f.main, c.Version)
+	return c.Time.UTC().Format(timeFormat), true
 }
 
 // at pins what a connection reads, with "" to what it was opened with. It

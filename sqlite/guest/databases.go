@@ -47,6 +47,7 @@ type Databases struct {
 	supers   map[string]*session
 	temp     int64 // bytes of scratch files
 	err      error // behind the last code that was not OK
+	seen     vfscore.Witness
 	closed   bool
 	call     call // the one under way, kept to spare an allocation
 }
@@ -124,6 +125,21 @@ func (d *Databases) find(name string) (g *grant, ref string) {
 		return nil, ""
 	}
 	return g, at.String()
+}
+
+// Seen has what the instance has seen of databases so far. It belongs to the
+// instance's goroutine too.
+func (d *Databases) Seen() *vfscore.Witness { return &d.seen }
+
+// Settled tells which transaction is under way, if one is: it would keep a
+// writer's lock, or an old version, for as long as the instance is idle.
+func (d *Databases) Settled() error {
+	for _, f := range d.files {
+		if f != nil && f.main != nil && f.main.Locked() {
+			return fmt.Errorf("the guest has a transaction of %s under way", f.grant.Path)
+		}
+	}
+	return nil
 }
 
 // Err returns the error behind the last result code that told the guest of a

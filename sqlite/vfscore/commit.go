@@ -136,7 +136,9 @@ func (m *Main) repage(ps int, count uint32) error {
 
 // succeed ends the transaction, which is committed as c.
 func (m *Main) succeed(c pagestore.Commit) {
-	m.commits++
+	if !m.news {
+		m.news, m.before = true, c.Version-1
+	}
 	m.tx, m.size, m.wroteFirst, m.prepared, m.have = nil, 0, false, false, false
 	m.state = committed
 	snap, err := m.snapshotOf(c.Version)

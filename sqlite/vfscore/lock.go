@@ -167,5 +167,8 @@ func (m *Main) discard() {
 	m.size, m.wroteFirst, m.prepared, m.have = 0, false, false, false
 }
 
+// Locked reports whether a transaction is under way.
+func (m *Main) Locked() bool { return m.lock != LockNone }
+
 // Reserved reports whether this file holds LockReserved or more.
 func (m *Main) Reserved() bool { return m.lock >= LockReserved }

@@ -59,7 +59,10 @@ type Main struct {
 
 	page []byte // one page
 
-	commits int // versions committed since it was opened
+	// For a Witness: something was committed since it looked last, first of
+	// all on top of version before.
+	news   bool
+	before pagestore.Version
 }
 
 // Name returns the name that the file was opened with.
@@ -87,12 +90,13 @@ func (m *Main) Commit() pagestore.Commit {
 }
 
 // Seen returns the version that the last transaction read or, if it wrote,
-// committed, and how many versions the file has committed since it was opened.
-func (m *Main) Seen() (v pagestore.Version, commits int) {
-	if v = m.believedAt; v == ^pagestore.Version(0) || v == 0 {
+// committed.
+func (m *Main) Seen() pagestore.Version {
+	v := m.believedAt
+	if v == ^pagestore.Version(0) || v == 0 {
 		v = m.Commit().Version // nothing of it is in SQLite's cache
 	}
-	return v, m.commits
+	return v
 }
 
 // Pin makes the transactions that follow read the version that at picks, as
