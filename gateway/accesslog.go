@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,7 +23,8 @@ const flushEvery = 200 * time.Millisecond
 type accessLog struct {
 	json     *slog.Logger // nil for the combined form
 	combined bool
-	file     *os.File // closed with it; nil for a writer that was given
+	file     *os.File          // closed with it; nil for a writer that was given
+	tap      func(line []byte) // gets each line at once; may be nil
 
 	mu    sync.Mutex
 	w     *bufio.Writer
@@ -32,11 +34,11 @@ type accessLog struct {
 }
 
 // openLog returns nil where nothing is logged.
-func openLog(c *config.Log, out io.Writer) (*accessLog, error) {
+func openLog(c *config.Log, out io.Writer, tap func([]byte)) (*accessLog, error) {
 	if c.Access == "off" {
 		return nil, nil
 	}
-	l := &accessLog{combined: c.Access == "combined"}
+	l := &accessLog{combined: c.Access == "combined", tap: tap}
 	if c.File != "" {
 		file, err := os.OpenFile(string(c.File), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
 		if err != nil {
@@ -45,7 +47,10 @@ func openLog(c *config.Log, out io.Writer) (*accessLog, error) {
 		l.file, out = file, file
 	}
 	if out == nil {
-		return nil, nil
+		if tap == nil {
+			return nil, nil
+		}
+		out = io.Discard
 	}
 	l.w = bufio.NewWriterSize(out, 64<<10)
 	if !l.combined {
@@ -56,6 +61,9 @@ func openLog(c *config.Log, out io.Writer) (*accessLog, error) {
 
 // Write implements io.Writer for whole lines.
 func (l *accessLog) Write(line []byte) (int, error) {
+	if l.tap != nil {
+		l.tap(bytes.TrimSuffix(line, []byte("\n")))
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(line) > l.w.Available() {

@@ -51,6 +51,10 @@ type Options struct {
 	// AccessLog takes the access log where the configuration names no file.
 	// It is written to by one goroutine at a time. Without it there is none.
 	AccessLog io.Writer
+	// AccessTap is called with each line of the access log, wherever that is
+	// written to, without its end. It is called by several goroutines and must
+	// not wait for anything, nor keep the line.
+	AccessTap func(line []byte)
 	// Metrics is where metrics are registered and served from; a new registry
 	// without it.
 	Metrics *prometheus.Registry
@@ -100,7 +104,7 @@ func New(c *config.Config, o Options) (*Gateway, error) {
 	g := &Gateway{options: o, log: o.Logger, slots: newSlots(), done: make(chan struct{})}
 	g.base, g.end = context.WithCancel(context.Background())
 	var err error
-	if g.metrics, err = newMetrics(o.Metrics); err != nil {
+	if g.metrics, err = newMetrics(o.Metrics, g.now); err != nil {
 		g.end()
 		return nil, err
 	}
@@ -211,7 +215,7 @@ func (g *Gateway) apply(c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	access, err := openLog(&c.Server.Log, g.access)
+	access, err := openLog(&c.Server.Log, g.access, g.options.AccessTap)
 	if err != nil {
 		return err
 	}

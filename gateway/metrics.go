@@ -41,8 +41,9 @@ type metrics struct {
 
 var latencyBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
-func newMetrics(registry *prometheus.Registry) (*metrics, error) {
-	m := &metrics{registry: registry}
+// newMetrics registers the metrics of a gateway. now tells of the apps in force.
+func newMetrics(registry *prometheus.Registry, now func(func(app string, n Now))) (*metrics, error) {
+	m := &metrics{registry: registry, all: []prometheus.Collector{newNowCollector(now)}}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hako_" + name, Help: help}, labels)
 		m.all = append(m.all, c)
@@ -62,18 +63,18 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	m.connections = gauge("connections", "Clients that are connected.").WithLabelValues()
 	m.reloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
 	m.expiry = gauge("tls_certificate_expiry_seconds", "When a certificate ends, in seconds since 1970.", "name")
-	m.requests = counter("http_requests_total", "Requests answered.", "route", "code")
-	m.duration = histogram("http_request_duration_seconds", "Time from a request's header to the end of its response.", latencyBuckets, "route")
-	m.received = counter("http_request_bytes_total", "Bytes of requests' bodies.", "route")
-	m.sent = counter("http_response_bytes_total", "Bytes of responses' bodies, as sent.", "route")
-	m.routeOpen = gauge("http_route_requests_in_flight", "Requests under way.", "route")
-	m.appCPU = counter("app_cpu_seconds_total", "Processor time of guests.", "app")
-	m.appQueue = histogram("app_queue_seconds", "Time that requests waited for an instance.", latencyBuckets, "app")
-	m.appMemory = histogram("app_memory_bytes", "Memory of a guest at the end of a request.", prometheus.ExponentialBuckets(1<<20, 2, 12), "app")
-	m.appForks = counter("app_forks_total", "Fresh instances made for requests.", "app")
-	m.appShed = counter("app_shed_total", "Requests turned away as the queue was full.", "app")
-	m.appCrashes = counter("app_crashes_total", "Requests whose guest trapped.", "app")
-	m.appLimits = counter("app_limits_total", "Requests ended by a limit.", "app", "limit")
+	m.requests = counter("http_requests_total", "Requests answered.", "route", "app", "code")
+	m.duration = histogram("http_request_duration_seconds", "Time from a request's header to the end of its response.", latencyBuckets, "route", "app")
+	m.received = counter("http_request_bytes_total", "Bytes of requests' bodies.", "route", "app")
+	m.sent = counter("http_response_bytes_total", "Bytes of responses' bodies, as sent.", "route", "app")
+	m.routeOpen = gauge("http_route_requests_in_flight", "Requests under way.", "route", "app")
+	m.appCPU = counter("app_cpu_seconds_total", "Processor time of guests.", "app", "route")
+	m.appQueue = histogram("app_queue_seconds", "Time that requests waited for an instance.", latencyBuckets, "app", "route")
+	m.appMemory = histogram("app_memory_bytes", "Linear memory of a guest at the end of a request.", prometheus.ExponentialBuckets(1<<20, 2, 12), "app", "route")
+	m.appForks = counter("app_forks_total", "Fresh instances made for requests.", "app", "route")
+	m.appShed = counter("app_shed_total", "Requests turned away as the queue was full.", "app", "route")
+	m.appCrashes = counter("app_crashes_total", "Requests whose guest trapped.", "app", "route")
+	m.appLimits = counter("app_limits_total", "Requests ended by a limit.", "app", "route", "limit")
 	m.upHealthy = gauge("upstream_healthy", "1 for a server that requests are sent to.", "upstream", "server")
 	m.upFailures = counter("upstream_failures_total", "Requests that a server did not answer.", "upstream", "server")
 	m.upLatency = histogram("upstream_response_seconds", "Time until a server's response began.", latencyBuckets, "upstream", "server")
@@ -85,7 +86,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			return nil, errors.Join(errors.New("register metrics: a registry serves one gateway at a time"), err)
 		}
 	}
-	m.unrouted = m.route("none")
+	m.unrouted = m.route("none", "")
 	return m, nil
 }
 
@@ -111,32 +112,35 @@ type routeMetrics struct {
 	inFlight       prometheus.Gauge
 }
 
-func (m *metrics) route(name string) *routeMetrics {
+// route returns the series of a route, which may lead to an app.
+func (m *metrics) route(name, app string) *routeMetrics {
 	r := &routeMetrics{
-		duration: m.duration.WithLabelValues(name),
-		received: m.received.WithLabelValues(name),
-		sent:     m.sent.WithLabelValues(name),
-		inFlight: m.routeOpen.WithLabelValues(name),
+		duration: m.duration.WithLabelValues(name, app),
+		received: m.received.WithLabelValues(name, app),
+		sent:     m.sent.WithLabelValues(name, app),
+		inFlight: m.routeOpen.WithLabelValues(name, app),
 	}
-	r.codes[0] = m.requests.WithLabelValues(name, "aborted")
+	r.codes[0] = m.requests.WithLabelValues(name, app, "aborted")
 	for i := 1; i < len(r.codes); i++ {
-		r.codes[i] = m.requests.WithLabelValues(name, strconv.Itoa(i)+"xx")
+		r.codes[i] = m.requests.WithLabelValues(name, app, strconv.Itoa(i)+"xx")
 	}
 	return r
 }
 
-// appMetrics are the series of one app.
+// appMetrics are the series of one app for one route.
 type appMetrics struct {
-	name                      string
+	name, route               string
 	cpu, forks, shed, crashes prometheus.Counter
 	queue, memory             prometheus.Observer
 	limits                    *prometheus.CounterVec
 }
 
-func (m *metrics) app(name string) *appMetrics {
+func (m *metrics) app(name, route string) *appMetrics {
 	return &appMetrics{
-		name: name, cpu: m.appCPU.WithLabelValues(name), forks: m.appForks.WithLabelValues(name), shed: m.appShed.WithLabelValues(name),
-		crashes: m.appCrashes.WithLabelValues(name), queue: m.appQueue.WithLabelValues(name), memory: m.appMemory.WithLabelValues(name), limits: m.appLimits,
+		name: name, route: route,
+		cpu: m.appCPU.WithLabelValues(name, route), forks: m.appForks.WithLabelValues(name, route), shed: m.appShed.WithLabelValues(name, route),
+		crashes: m.appCrashes.WithLabelValues(name, route), queue: m.appQueue.WithLabelValues(name, route), memory: m.appMemory.WithLabelValues(name, route),
+		limits: m.appLimits,
 	}
 }
 
@@ -158,7 +162,7 @@ func (m *appMetrics) observe(a *Account) {
 		m.crashes.Inc()
 	}
 	if a.Limit != "" {
-		m.limits.WithLabelValues(m.name, a.Limit).Inc()
+		m.limits.WithLabelValues(m.name, m.route, a.Limit).Inc()
 	}
 }
 

@@ -108,8 +108,8 @@ func TestMetricsAndHealth(t *testing.T) {
 		t.Errorf("ready: %d", code)
 	}
 	want := []string{
-		`hako_http_requests_total{code="2xx",route="show"} 3`, `hako_http_request_duration_seconds_count{route="show"} 3`,
-		`hako_app_cpu_seconds_total{app="show"} 0.003`, `hako_app_queue_seconds_count{app="show"} 3`, "hako_http_requests_in_flight 0",
+		`hako_http_requests_total{app="show",code="2xx",route="show"} 3`, `hako_http_request_duration_seconds_count{app="show",route="show"} 3`,
+		`hako_app_cpu_seconds_total{app="show",route="show"} 0.003`, `hako_app_queue_seconds_count{app="show",route="show"} 3`, "hako_http_requests_in_flight 0",
 	}
 	eventually(t, "the metrics are there", func() bool {
 		_, text := get("/metrics")
@@ -173,4 +173,65 @@ func TestTracing(t *testing.T) {
 func (h *harness) accessLater() string {
 	time.Sleep(2 * flushEvery)
 	return h.access.String()
+}
+
+// A watchedApp is an App that tells what it does.
+type watchedApp struct{ appFunc }
+
+func (watchedApp) Now() Now { return Now{Running: 1, Waiting: 2, Instances: 3, Memory: 4 << 20} }
+
+func TestMetricsOfApps(t *testing.T) {
+	var mu sync.Mutex
+	var tapped []string
+	account := func(_ http.ResponseWriter, r *http.Request, a *Account) {
+		a.Memory, a.Forked, a.Queued = 2<<20, true, 3*time.Millisecond
+		switch r.URL.Path {
+		case "/limit":
+			a.Limit = "memory"
+		case "/shed":
+			a.Shed = true
+		case "/crash":
+			a.Crashed = true
+		}
+	}
+	h := startIn(t, t.TempDir(), "[server]\nlisten = '127.0.0.1:0'\nmetrics = '127.0.0.1:0'\nlog.file = 'access.log'\n[[app]]\nname = 'a'\nimage = 'x.wasm'\n[[route]]\nname = 'one'\nmatch.path = '/one'\napp = 'a'\n[[route]]\nname = 'rest'\napp = 'a'", Options{
+		Apps: func(string) (App, error) { return watchedApp{account}, nil },
+		AccessTap: func(line []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			tapped = append(tapped, string(line))
+		},
+	})
+	for _, path := range []string{"/one", "/limit", "/shed", "/crash"} {
+		h.get(path)
+	}
+	for _, want := range []string{
+		`hako_http_requests_total{app="a",code="2xx",route="one"} 1`, `hako_http_request_duration_seconds_count{app="a",route="rest"} 3`,
+		`hako_app_forks_total{app="a",route="one"} 1`, `hako_app_forks_total{app="a",route="rest"} 3`,
+		`hako_app_queue_seconds_bucket{app="a",route="rest",le="0.0025"} 0`, `hako_app_queue_seconds_bucket{app="a",route="rest",le="0.005"} 3`,
+		`hako_app_memory_bytes_sum{app="a",route="one"} 2.097152e+06`,
+		`hako_app_limits_total{app="a",limit="memory",route="rest"} 1`, `hako_app_shed_total{app="a",route="rest"} 1`, `hako_app_crashes_total{app="a",route="rest"} 1`,
+		`hako_app_requests_running{app="a"} 1`, `hako_app_requests_waiting{app="a"} 2`, `hako_app_instances{app="a"} 3`, `hako_app_instances_memory_bytes{app="a"} 4.194304e+06`,
+	} {
+		eventually(t, want, func() bool {
+			r, err := h.client.Get("http://" + h.MetricsAddress() + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = r.Body.Close() }()
+			b, _ := io.ReadAll(r.Body)
+			return strings.Contains(string(b), want)
+		})
+	}
+	eventually(t, "four lines are tapped", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(tapped) == 4
+	})
+	for _, line := range tapped {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil || m["msg"] != "request" || strings.HasSuffix(line, "\n") {
+			t.Errorf("tapped %q, %v", line, err)
+		}
+	}
 }

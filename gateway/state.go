@@ -14,6 +14,7 @@ type state struct {
 	gateway *Gateway
 	config  *config.Config
 	routes  *router
+	apps    map[string]App
 	errors  errorPages
 	log     *accessLog
 	tracer  *tracer
@@ -27,7 +28,7 @@ type state struct {
 }
 
 func (g *Gateway) newState(c *config.Config) (s *state, err error) {
-	s = &state{gateway: g, config: c, released: make(chan struct{})}
+	s = &state{gateway: g, config: c, apps: map[string]App{}, released: make(chan struct{})}
 	s.users.Store(1)
 	defer func() {
 		if err != nil {
@@ -41,10 +42,9 @@ func (g *Gateway) newState(c *config.Config) (s *state, err error) {
 		return s, err
 	}
 	upstreams := map[string]*upstream{}
-	apps := map[string]App{}
 	var routes []*route
 	for i := range c.Routes {
-		r, err := s.newRoute(&c.Routes[i], upstreams, apps)
+		r, err := s.newRoute(&c.Routes[i], upstreams)
 		if err != nil {
 			return s, fmt.Errorf("route %q: %w", c.Routes[i].Name, err)
 		}
@@ -54,12 +54,12 @@ func (g *Gateway) newState(c *config.Config) (s *state, err error) {
 	return s, nil
 }
 
-func (s *state) newRoute(c *config.Route, upstreams map[string]*upstream, apps map[string]App) (*route, error) {
-	r := &route{config: c, name: c.Name, metrics: s.gateway.metrics.route(c.Name), maxBody: int64(s.config.Server.Limits.Body)}
+func (s *state) newRoute(c *config.Route, upstreams map[string]*upstream) (*route, error) {
+	r := &route{config: c, name: c.Name, metrics: s.gateway.metrics.route(c.Name, c.App), maxBody: int64(s.config.Server.Limits.Body)}
 	r.prepare(&s.config.Server)
 	switch {
 	case c.App != "":
-		app := apps[c.App]
+		app := s.apps[c.App]
 		if app == nil {
 			if s.gateway.options.Apps == nil {
 				return nil, fmt.Errorf("app %q: this server runs no apps", c.App)
@@ -68,12 +68,12 @@ func (s *state) newRoute(c *config.Route, upstreams map[string]*upstream, apps m
 			if app, err = s.gateway.options.Apps(c.App); err != nil {
 				return nil, fmt.Errorf("app %q: %w", c.App, err)
 			}
-			apps[c.App] = app
+			s.apps[c.App] = app
 			if rel, ok := app.(Releaser); ok {
 				s.closers = append(s.closers, rel.Release)
 			}
 		}
-		r.handler = &appHandler{app, s.gateway.metrics.app(c.App)}
+		r.handler = &appHandler{app, s.gateway.metrics.app(c.App, c.Name)}
 	case c.Upstream != "":
 		u := upstreams[c.Upstream]
 		if u == nil {
