@@ -89,6 +89,9 @@ func (g *Gateway) openListeners(c *config.Config) (all, opened []*listener, err 
 		for _, l := range g.listeners { // systemd may have passed several
 			if l.config.Network == want.Network && l.config.Address == want.Address && !slices.Contains(all, l) {
 				all = append(all, l)
+				if want.Network != "systemd" { // as port 0 may be asked for twice
+					break
+				}
 			}
 		}
 		if len(all) > kept {
