@@ -1,11 +1,11 @@
 // Package guestbuild compiles Wasm guests for tests and examples: C by clang
-// and wasi-libc, Go by the go command. What it builds is kept under the cache
+// and wasi-libc, Go by the go command, Rust and AssemblyScript by their
+// compilers. What it builds is kept under the cache
 // folder by a hash of the sources, the flags and the toolchain, so a guest is
 // compiled once for a machine.
 package guestbuild
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 )
@@ -51,18 +50,7 @@ func Go(t TB, dir string, flags ...string) string {
 
 // SDK returns the folder of the C toolchain, with bin/wasi-cc and bin/wasi-ar
 // in it, making it if need be.
-var SDK = sync.OnceValues(func() (string, error) {
-	_, here, _, _ := runtime.Caller(0)
-	script := filepath.Join(filepath.Dir(here), "../../scripts/wasi.sh")
-	cmd := exec.Command(script)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("make the C toolchain for Wasm guests with %s: %w\n%s", script, err, stderr.String())
-	}
-	return strings.TrimSpace(string(out)), nil
-})
+var SDK = sync.OnceValues(func() (string, error) { return tool("wasi.sh") })
 
 // CompileC is [C] outside of tests.
 func CompileC(args []string, also ...string) (string, error) {

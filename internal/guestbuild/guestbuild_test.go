@@ -39,3 +39,24 @@ int main(void) { if (!setjmp(env)) longjmp(env, 1); puts("back"); }`)
 		t.Errorf("a source with a mistake compiled")
 	}
 }
+
+func TestCompilersOfFilters(t *testing.T) {
+	const filters = "../../examples/filters/"
+	for name, compile := range map[string]func() string{
+		"Rust": func() string {
+			return guestbuild.Rust(t, filters+"rust/greeting.rs", "../../guest/rust/proxy_wasm.rs")
+		},
+		"AssemblyScript": func() string {
+			return guestbuild.AssemblyScript(t, filters+"assemblyscript/greeting.ts")
+		},
+	} {
+		first := compile()
+		module, err := os.ReadFile(first)
+		if err != nil || !bytes.HasPrefix(module, []byte("\x00asm\x01\x00\x00\x00")) {
+			t.Errorf("%s: %s is no module: %v", name, first, err)
+		}
+		if again := compile(); again != first {
+			t.Errorf("%s: the same source gave %s, then %s", name, first, again)
+		}
+	}
+}
