@@ -112,7 +112,7 @@ func BenchmarkCheck(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		c.check()
+		c.check(nil)
 	}
 	in.finish(c, &err)
 }

@@ -60,7 +60,7 @@ func instantiateCheck(ctx context.Context, rt wazero.Runtime) error {
 	return err
 }
 
-func check(ctx context.Context, _ api.Module, stack []uint64) {
+func check(ctx context.Context, m api.Module, stack []uint64) {
 	c := callOf(ctx)
 	if c == nil {
 		// A host function that made a call of its own out of another context:
@@ -68,12 +68,12 @@ func check(ctx context.Context, _ api.Module, stack []uint64) {
 		stack[0] = minCount
 		return
 	}
-	stack[0] = uint64(uint32(c.check()))
+	stack[0] = uint64(uint32(c.check(m)))
 }
 
 // check ends the guest if it has used up what it has, or returns what it may
 // count down from next.
-func (c *call) check() int64 {
+func (c *call) check(m api.Module) int64 {
 	now := monotonic()
 	in := c.in
 	if in.stopping.Load() {
@@ -92,6 +92,7 @@ func (c *call) check() int64 {
 	if c.cpuLimit > 0 && cpu >= c.cpuLimit {
 		panic(in.cpuError())
 	}
+	c.alarm.due(m, cpu, now)
 	deep, err := in.body.excess()
 	if err != nil {
 		panic(err)

@@ -22,6 +22,7 @@ type call struct {
 	deadline time.Duration // on the monotonic clock, 0 if there is none
 	cpu      time.Duration // the thread's when the call began
 	cpuLimit time.Duration // what the call may use, 0 if any
+	alarm    alarm         // of the guest's goroutine
 
 	// derived makes a channel and a timer of all this. Most calls ask for
 	// none of it, so it is made when first needed.
