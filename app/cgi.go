@@ -51,7 +51,7 @@ func (s *Service) serveCGI(w http.ResponseWriter, r *http.Request, c Call, rec *
 		out.close()
 	}
 	defer end()
-	errs := &lineLog{log: s.c.Log, level: slog.LevelError}
+	errs := &lineLog{log: s.c.Log, level: slog.LevelError, stream: "stderr"}
 	guest, db, err := s.process.instance(r.Context(), args, env, Streams{Stdin: &cgiBody{r.Body, in}, Stdout: out, Stderr: errs}, c.Pin)
 	if err == nil {
 		out.tell = db.tell

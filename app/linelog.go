@@ -12,9 +12,10 @@ const maxLine = 16 << 10
 // A lineLog writes each line of a guest's output to a log. It is used by one
 // goroutine.
 type lineLog struct {
-	log   *slog.Logger
-	level slog.Level
-	rest  []byte
+	log    *slog.Logger
+	level  slog.Level
+	stream string // stdout or stderr; "" is not told
+	rest   []byte
 }
 
 func (l *lineLog) Write(p []byte) (int, error) {
@@ -51,5 +52,10 @@ func (l *lineLog) Close() error {
 }
 
 func (l *lineLog) line(b []byte) {
-	l.log.Log(context.Background(), l.level, string(bytes.TrimSuffix(b, []byte("\r"))))
+	text := string(bytes.TrimSuffix(b, []byte("\r")))
+	if l.stream == "" {
+		l.log.Log(context.Background(), l.level, text)
+		return
+	}
+	l.log.LogAttrs(context.Background(), l.level, text, slog.String("stream", l.stream))
 }

@@ -176,7 +176,7 @@ func (s *Service) prepare(ctx context.Context) error {
 
 // instance makes an instance, a fork if there is a template.
 func (s *Service) instance(ctx context.Context, t *engine.Template, pin *Pin) (*session, error) {
-	streams := Streams{Stdout: &lineLog{log: s.c.Log, level: slog.LevelInfo}, Stderr: &lineLog{log: s.c.Log, level: slog.LevelError}}
+	streams := Streams{Stdout: &lineLog{log: s.c.Log, level: slog.LevelInfo, stream: "stdout"}, Stderr: &lineLog{log: s.c.Log, level: slog.LevelError, stream: "stderr"}}
 	config, db, err := s.process.config(s.c.Spec.Args, s.c.Spec.Env, streams, pin)
 	if err != nil {
 		return nil, err
