@@ -156,11 +156,15 @@ func (l *listener) address() string {
 func (l *listener) configure(c *config.Server) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	secure := l.config.TLS
 	for _, want := range c.Listen {
 		if want.Network == l.config.Network && want.Address == l.config.Address {
-			l.config.TLS = want.TLS
+			if secure = want.TLS; secure == l.config.TLS { // port 0 may be asked for with and without
+				break
+			}
 		}
 	}
+	l.config.TLS = secure
 	s := serverSettings{
 		header: c.Timeouts.Header.D(), idle: c.Timeouts.Idle.D(), headerBytes: int(c.Limits.Header), streams: c.Limits.Streams, h2c: c.H2C,
 	}
