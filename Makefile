@@ -3,6 +3,7 @@
 # make tour       show it at work on a large database: Debian's package index
 # make test       everything that CI checks
 # make test-long  the long forms of the tests (about an hour)
+# make soak       half an hour of everything that may befall a server; SOAK=2h for longer
 # make bench      measure against SQLite on a plain file
 # make libhakosqlite  SQLite for C guests, and examples/sqlshell
 # make deps       write dependencies.txt anew after go.mod has changed
@@ -12,7 +13,7 @@ GO := CGO_ENABLED=0 go
 VERSION := $(shell git describe --always --dirty 2>/dev/null)
 BUILD := -buildvcs=false -ldflags '-s -w -X github.com/hako-run/hako/internal/cli.revision=$(VERSION)'
 
-.PHONY: all run tour test test-long bench libhakosqlite deps clean bin/hako
+.PHONY: all run tour test test-long soak bench libhakosqlite deps clean bin/hako
 
 all: bin/hako
 
@@ -30,6 +31,10 @@ test:
 
 test-long:
 	@scripts/test.sh -long
+
+soak: SOAK ?= 30m
+soak:
+	@go test -count=1 -timeout 0 -v -run TestSoak ./internal/server -soak $(SOAK)
 
 bench:
 	@scripts/bench.sh

@@ -37,7 +37,7 @@ done <dependencies.txt
 step "tests"
 # Those with flags of their own come by themselves.
 flagged='/(pagestore|engine|engine/wasm|sqlite|sqlite/vfscore|sqlite/guest)$'
-go test -timeout $limit $(go list ./... | grep -Ev "$flagged")
+HAKO_LONG=${long:+1} go test -timeout $limit $(go list ./... | grep -Ev "$flagged")
 go test -timeout $limit ./pagestore ./engine ./engine/wasm "${long[@]}"
 HAKO_LONG=${long:+1} go test -timeout $limit ./sqlite ./sqlite/vfscore ./sqlite/guest
 
