@@ -3,6 +3,7 @@
 package app
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +27,8 @@ const (
 	opExec    = "exec"
 	opReload  = "reload"
 	opCommand = "command"
+	opLogs    = "logs"
+	opStats   = "stats"
 
 	maxRequest = 1 << 20 // bytes; arguments and variables
 )
@@ -35,10 +39,13 @@ type request struct {
 	Env   []string `json:"env,omitempty"`
 	Dir   string   `json:"dir,omitempty"`
 	Stdin bool     `json:"stdin,omitempty"` // three descriptors come, not two
+
+	Logs *LogQuery `json:"logs,omitempty"` // answered by a line of JSON for each of the log
 }
 
 type reply struct {
 	Info  *Info  `json:"info,omitempty"`
+	Stats *Stats `json:"stats,omitempty"`
 	Code  int    `json:"code"`
 	Error string `json:"error,omitempty"`
 }
@@ -198,10 +205,72 @@ func handle(ctx context.Context, conn *net.UnixConn, c Controller) {
 		} else if err := r.Reload(ctx); err != nil {
 			answer.Error = err.Error()
 		}
+	case opLogs:
+		l, ok := c.(Logger)
+		if !ok || q.Logs == nil || l.Journal() == nil {
+			answer.Error = "it keeps no log"
+			break
+		}
+		go func() {
+			_, _ = conn.Read(make([]byte, 1))
+			cancel()
+		}()
+		sendLogs(ctx, conn, l.Journal(), *q.Logs)
+		return
+	case opStats:
+		stats, err := statsOf(ctx, c)
+		if answer.Stats = &stats; err != nil {
+			answer.Stats, answer.Error = nil, err.Error()
+		}
 	default:
 		answer.Error = fmt.Sprintf("operation %q is unknown: the other hako is of another version", q.Op)
 	}
 	_ = json.NewEncoder(conn).Encode(answer)
+}
+
+// sendLogs writes lines until there are no more, or ctx is done, with which
+// the connection closes.
+func sendLogs(ctx context.Context, conn *net.UnixConn, j *Journal, q LogQuery) {
+	buffered := bufio.NewWriterSize(conn, 32<<10)
+	lines := json.NewEncoder(buffered)
+	lines.SetEscapeHTML(false)
+	// Lines are held back for a moment, for they come by the dozen.
+	var mu sync.Mutex
+	held, closed := false, false
+	flush := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if held = false; !closed {
+			_ = buffered.Flush()
+		}
+	}
+	err := j.Read(q, ctx.Done(), func(l *LogLine) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !held {
+			held = true
+			time.AfterFunc(logFlush, flush)
+		}
+		return lines.Encode(l)
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	closed = true
+	if err == nil {
+		_ = buffered.Flush()
+	}
+}
+
+// logFlush is how long a line of the log may be held back.
+const logFlush = 20 * time.Millisecond
+
+// statsOf returns what a process tells of what it did, or its usage.
+func statsOf(ctx context.Context, c Controller) (Stats, error) {
+	if counter, ok := c.(Counter); ok {
+		return counter.Stats(ctx)
+	}
+	u := c.Info().Usage
+	return Stats{Time: time.Now(), CPU: u.CPU, Memory: u.Memory, Output: u.Output}, nil
 }
 
 // receive takes the descriptors out of a control message.

@@ -23,6 +23,7 @@ type Info struct {
 	Started   time.Time  `json:"started"`
 	Ports     []PortInfo `json:"ports,omitempty"`
 	Addresses []string   `json:"addresses,omitempty"` // where a server listens
+	Apps      []string   `json:"apps,omitempty"`      // that a server serves
 	Databases []string   `json:"databases,omitempty"`
 	Commands  bool       `json:"commands,omitempty"` // it runs commands on its databases for others
 	Usage     Usage      `json:"usage"`
@@ -130,6 +131,17 @@ type Reloader interface {
 	// Reload returns when the new configuration is in force; an error says
 	// why the old one stays.
 	Reload(ctx context.Context) error
+}
+
+// A Logger is a Controller that has the last lines of what it logged.
+type Logger interface {
+	Journal() *Journal
+}
+
+// A Counter is a Controller that counts what it does. Others are known by
+// their Info.Usage.
+type Counter interface {
+	Stats(ctx context.Context) (Stats, error)
 }
 
 // Command is a command line of another process, to be run in this one.

@@ -47,6 +47,16 @@ func (r *Registry) Command(ctx context.Context, name string, c Command) (int, er
 	return 0, errHere("run a command in process " + name)
 }
 
+// Logs fails with errors.ErrUnsupported.
+func (r *Registry) Logs(ctx context.Context, name string, q LogQuery, f func(l *LogLine) error) error {
+	return errHere("read the logs of process " + name)
+}
+
+// Stats fails with errors.ErrUnsupported.
+func (r *Registry) Stats(ctx context.Context, name string) (Stats, error) {
+	return Stats{}, errHere("ask process " + name)
+}
+
 // Exec fails with errors.ErrUnsupported.
 func (r *Registry) Exec(ctx context.Context, name string, x Exec) (int, error) {
 	return 0, errHere("exec in process " + name)

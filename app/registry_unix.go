@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -198,6 +199,66 @@ func (r *Registry) Reload(ctx context.Context, name string) error {
 		return fmt.Errorf("reload %s: the old configuration stays in force: %s", info.Name, reply.Error)
 	}
 	return nil
+}
+
+// Logs calls f with the lines of a process's journal that q wants, until there
+// are no more or, if q follows, until the process ends or ctx is done, which is
+// no error. It returns f's error if that fails.
+func (r *Registry) Logs(ctx context.Context, name string, q LogQuery, f func(l *LogLine) error) error {
+	info, err := r.Find(name)
+	if err != nil {
+		return err
+	}
+	conn, err := r.request(r.socket(info.Name), request{Op: opLogs, Logs: &q}, nil)
+	if err != nil {
+		return fmt.Errorf("read the logs of %s: %w", info.Name, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	lines := json.NewDecoder(conn)
+	for {
+		var got struct {
+			LogLine
+			Error string `json:"error"`
+		}
+		err := lines.Decode(&got)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the logs of %s: %w", info.Name, err)
+		case got.Error != "":
+			return fmt.Errorf("read the logs of %s: %s", info.Name, got.Error)
+		}
+		if err := f(&got.LogLine); err != nil {
+			return err
+		}
+	}
+}
+
+// Stats returns what a process has done so far.
+func (r *Registry) Stats(ctx context.Context, name string) (Stats, error) {
+	info, err := r.Find(name)
+	if err != nil {
+		return Stats{}, err
+	}
+	conn, err := r.request(r.socket(info.Name), request{Op: opStats}, nil)
+	if err != nil {
+		return Stats{}, fmt.Errorf("ask %s for its statistics: %w", info.Name, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	_ = conn.SetDeadline(time.Now().Add(dialTimeout))
+	var reply reply
+	if err := json.NewDecoder(conn).Decode(&reply); err != nil {
+		return Stats{}, fmt.Errorf("ask %s for its statistics: it ended: %w", info.Name, err)
+	}
+	if reply.Error != "" || reply.Stats == nil {
+		return Stats{}, fmt.Errorf("ask %s for its statistics: %s", info.Name, reply.Error)
+	}
+	return *reply.Stats, nil
 }
 
 // Exec runs a guest beside a running process and returns its exit code. The
