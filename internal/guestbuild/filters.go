@@ -24,6 +24,20 @@ func Rust(t TB, main string, also ...string) string {
 	return path
 }
 
+// CXX compiles and links the C++ source file main as a library with exported
+// functions and returns the module's path. Args are further ones of clang's;
+// files that the source includes are to be listed in also.
+func CXX(t TB, args []string, main string, also ...string) string {
+	t.Helper()
+	path, err := compileWith(cxx, "", append(args, main), append(also, main), func(out string) []string {
+		return append([]string{"-std=c++20", "-O2", "-mexec-model=reactor", "-o", out, main}, args...)
+	})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return path
+}
+
 // AssemblyScript compiles the source file main, which may import the
 // Proxy-Wasm SDK, and returns the module's path.
 func AssemblyScript(t TB, main string, also ...string) string {
@@ -40,6 +54,7 @@ func AssemblyScript(t TB, main string, also ...string) string {
 }
 
 var (
+	cxx   = sync.OnceValues(func() (string, error) { return tool("wasi-cxx.sh") })
 	rustc = sync.OnceValues(func() (string, error) { return tool("rust.sh") })
 	asc   = sync.OnceValues(func() (string, error) { return tool("assemblyscript.sh") })
 )

@@ -43,6 +43,9 @@ int main(void) { if (!setjmp(env)) longjmp(env, 1); puts("back"); }`)
 func TestCompilersOfFilters(t *testing.T) {
 	const filters = "../../examples/filters/"
 	for name, compile := range map[string]func() string{
+		"C++": func() string {
+			return guestbuild.CXX(t, []string{"-I", "../../guest/c"}, "../../proxywasm/testdata/c/phases.cc", "../../guest/c/proxy_wasm.h")
+		},
 		"Rust": func() string {
 			return guestbuild.Rust(t, filters+"rust/greeting.rs", "../../guest/rust/proxy_wasm.rs")
 		},
