@@ -94,6 +94,7 @@ func (a *app) up(ctx context.Context, file, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	log = s.Log()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	u := &upProcess{
@@ -104,9 +105,6 @@ func (a *app) up(ctx context.Context, file, name string) (err error) {
 		info: hakoapp.Info{ID: hakoapp.NewID(), Name: name, Image: file, PID: os.Getpid(), Started: time.Now()},
 	}
 	u.info.Commands = true
-	for _, d := range c.Databases {
-		u.info.Databases = append(u.info.Databases, d.Name)
-	}
 	registration, err := hakoapp.NewRegistry(data).Register(name, u)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
@@ -165,8 +163,15 @@ func (u *upProcess) Info() hakoapp.Info {
 	info := u.info
 	info.Addresses = u.server.Addresses()
 	info.Usage = u.server.Usage()
+	info.Apps, info.Databases = u.server.Apps(), u.server.Databases()
 	return info
 }
+
+// Journal implements app.Logger.
+func (u *upProcess) Journal() *hakoapp.Journal { return u.server.Journal() }
+
+// Stats implements app.Counter.
+func (u *upProcess) Stats(ctx context.Context) (hakoapp.Stats, error) { return u.server.Stats(ctx) }
 
 func (u *upProcess) Stop() { u.stop() }
 

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/hako-run/hako/app"
 	"github.com/hako-run/hako/config"
 	"github.com/hako-run/hako/gateway"
@@ -41,6 +43,9 @@ type Server struct {
 	images *image.Store
 	gate   *gateway.Gateway
 
+	journal *app.Journal
+	metrics *prometheus.Registry
+
 	reload sync.Mutex // held by Start, Reload and Close
 	closed bool       // guarded by reload
 
@@ -57,6 +62,9 @@ func Start(ctx context.Context, c *config.Config, o Options) (s *Server, err err
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.journal = app.NewJournal(0)
+	s.log = slog.New(slog.NewMultiHandler(s.log.Handler(), s.journal.Handler()))
+	s.metrics = s.newMetrics()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -79,7 +87,7 @@ func Start(ctx context.Context, c *config.Config, o Options) (s *Server, err err
 	defer s.reload.Unlock()
 	s.asks(ctx, c)
 	s.gate, err = gateway.New(c, gateway.Options{
-		Apps: s.app, Data: o.Data, Logger: s.log, AccessLog: o.AccessLog, Ready: s.store.ReadOnly,
+		Apps: s.app, Data: o.Data, Logger: s.log, AccessLog: o.AccessLog, AccessTap: s.journal.Access, Metrics: s.metrics, Ready: s.store.ReadOnly,
 	})
 	if err != nil {
 		return s, err
