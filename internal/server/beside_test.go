@@ -28,18 +28,18 @@ listen = ["127.0.0.1:0"]
 [[database]]
 name = "shop"
 [[app]]
-name = "leaver"
+name = "counter"
 image = %q
 databases = ["shop"]
 env = { MODE = "test" }
 template = { fork = "session" }
 limits = { instances = 1 }
-cron = [{ path = "/write?x", every = "1s" }, { path = "/none", every = "1s", host = "example.com:8080" }]
+cron = [{ path = "/count?x", every = "1s" }, { path = "/none", every = "1s", host = "example.com:8080" }]
 commands = [{ name = "tell", image = %q, args = ["first"] }]
 [[route]]
 match = { path = "/*" }
-app = "leaver"
-`, guestbuild.Go(t, "testdata/leaver", "-buildmode=c-shared"), guestbuild.Go(t, "testdata/teller"))
+app = "counter"
+`, guestbuild.C(t, []string{"-O1", "-mexec-model=reactor", "-I../../guest/c", "testdata/counter.c"}, "../../guest/c/hako_http.h"), guestbuild.C(t, []string{"-O1", "testdata/teller.c"}))
 	c, err := config.Parse(filepath.Join(data, "hako.toml"), []byte(text), func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ app = "leaver"
 
 	// The one instance counts its requests.
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		resp, err := http.Get("http://" + s.Addresses()[0] + "/write")
+		resp, err := http.Get("http://" + s.Addresses()[0] + "/count")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ app = "leaver"
 	}
 	select {
 	case line := <-failed:
-		for _, want := range []string{"app=leaver", "path=/none", "status=404"} {
+		for _, want := range []string{"app=counter", "path=/none", "status=404"} {
 			if !strings.Contains(line, want) {
 				t.Errorf("a failure is logged without %s: %s", want, line)
 			}
@@ -114,10 +114,10 @@ app = "leaver"
 	}
 	defer stdout.Close()
 	code, err := s.Exec(t.Context(), app.Exec{Args: []string{"tell", "second"}, Stdin: stdin, Stdout: stdout, Stderr: stdout})
-	if b, _ := os.ReadFile(out); code != 3 || err != nil || string(b) != "tell first second test input <nil>\n" {
+	if b, _ := os.ReadFile(out); code != 3 || err != nil || string(b) != "tell first second test input" {
 		t.Errorf("the command: %d, %v, %q", code, err, b)
 	}
-	if code, err := s.Exec(t.Context(), app.Exec{Args: []string{"leaver/tell"}, Stdout: stdout, Stderr: stdout}); code != 3 || err != nil {
+	if code, err := s.Exec(t.Context(), app.Exec{Args: []string{"counter/tell"}, Stdout: stdout, Stderr: stdout}); code != 3 || err != nil {
 		t.Errorf("the command of an app: %d, %v", code, err)
 	}
 	for _, args := range [][]string{nil, {"tel"}, {"other/tell"}} {

@@ -59,16 +59,32 @@ func (h *hosted) request(ctx context.Context, c config.Cron) {
 	began := time.Now()
 	w := &unread{header: http.Header{}}
 	var rec app.Record
-	h.service.Serve(w, r, app.Call{ID: id, Scheme: "http"}, &rec)
+	cut := serves(func() { h.service.Serve(w, r, app.Call{ID: id, Scheme: "http"}, &rec) })
 	if ctx.Err() != nil {
 		return
 	}
 	attrs := []any{"app", h.c.Name, "path", c.Path, "status", w.status, "duration", time.Since(began), "id", id}
-	if w.status >= 400 || rec.Crashed || rec.Limit != "" {
+	if cut || w.status >= 400 || rec.Crashed || rec.Limit != "" {
 		h.s.log.Error("cron request failed", attrs...)
 	} else {
 		h.s.log.Debug("cron request", attrs...)
 	}
+}
+
+// serves calls a function that answers a request, and reports whether it cut
+// the answer short, as net/http has it.
+func serves(answer func()) (cut bool) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			cut = true
+		default:
+			panic(p)
+		}
+	}()
+	answer()
+	return false
 }
 
 // unread is a response that nobody reads.
