@@ -79,7 +79,7 @@ func (s *Service) Pin(list string) (*Pin, error) {
 		}
 	}
 	if len(refs) == 0 {
-		return fail(list, "the app has no database that could be pinned")
+		return &Pin{}, nil // a star for no databases
 	}
 	return s.process.runner.pin(refs)
 }

@@ -134,6 +134,14 @@ func (c *checker) checkServer() {
 	if s.TLS != nil {
 		c.checkTLS(s.TLS)
 	}
+	if r := s.Log.Record; r != nil {
+		c.nonzero(&r.Keep, "server.log.record.keep")
+		for i := range r.Secrets {
+			if !httpguts.ValidHeaderFieldName(r.Secrets[i]) {
+				c.add(c.at(&r.Secrets[i], &r.Secrets), "", "%q is no name of a header", r.Secrets[i])
+			}
+		}
+	}
 	if s.Tracing != nil {
 		c.checkURL(&s.Tracing.Endpoint, "server.tracing.endpoint")
 		if !(s.Tracing.Sample >= 0 && s.Tracing.Sample <= 1) {

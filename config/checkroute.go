@@ -53,7 +53,7 @@ func (c *checker) checkTarget(r *Route) {
 	default:
 		c.add(c.at(r), "make two routes of it", "this route has more than one of %s", strings.Join(kinds, ", "))
 	}
-	if r.Pin && r.App == "" {
+	if len(r.Pin) > 0 && r.App == "" {
 		c.add(c.at(&r.Pin), "", "pin is for apps")
 	}
 	if r.Strip != "" && (!strings.HasPrefix(r.Strip, "/") || strings.HasSuffix(r.Strip, "/") || path.Clean(r.Strip) != r.Strip) {

@@ -44,7 +44,7 @@ health = "/healthz"
 match   = { host = "Example.com", path = "/shop/*", method = ["GET", "POST"] }
 filters = ["waf", { name = "waf", config = '{"rps":10}' }]
 app     = "shop"
-pin     = true
+pin     = ["header", "query"]
 [[route]]
 match.path = "/old"
 redirect = "https://example.com{path}{query}"
@@ -103,7 +103,7 @@ func TestWhole(t *testing.T) {
 		t.Errorf("upstream: %+v %+v", u, u.Health)
 	}
 	r := c.Routes
-	if r[0].Match.Host[0] != "example.com" || *r[0].Filters[1].Config != `{"rps":10}` || r[0].Filters[0].Config != nil || !r[0].Pin ||
+	if r[0].Match.Host[0] != "example.com" || *r[0].Filters[1].Config != `{"rps":10}` || r[0].Filters[0].Config != nil || len(r[0].Pin) != 2 ||
 		r[1].Redirect.Status != 308 || r[2].Static.Dir != "/srv/site/public" || r[2].Static.Index[0] != "index.html" ||
 		r[2].CORS.Origins[0] != "*" || len(r[2].Auth.Users) != 1 {
 		t.Errorf("routes: %+v", r)
@@ -196,7 +196,9 @@ func TestMistakes(t *testing.T) {
 		{"[[route]]\nstatic = 'a'\ncors = { origins = '*', credentials = true }", `3:20: cors with credentials for every origin`},
 		{"[[route]]\nstatic = 'a'\ncors = 'https://a/'", `"https://a/" is no origin`},
 		{"[[route]]\nstatic = 'a'\nauth.users.ann = 'secret'", `3:18: route.auth.users.ann: it is no bcrypt hash: htpasswd -nB`},
-		{"[[route]]\nstatic = 'a'\npin = true", `3:7: pin is for apps`},
+		{"[[route]]\nstatic = 'a'\npin = 'header'", `3:7: pin is for apps`},
+		{"[[route]]\napp = 'a'\npin = ['heder']\n[[app]]\nname = 'a'\nimage = 'a.wasm'", `3:8: route.pin cannot be "heder": did you mean "header"?`},
+		{"[[route]]\napp = 'a'\npin = true\n[[app]]\nname = 'a'\nimage = 'a.wasm'", `3:7: route.pin is true or false: write text`},
 		{"[[stream]]\nlisten = ':443'\nupstream = 'x'", "2:10: a stream is passed on as it comes"},
 	} {
 		_, err := Parse("hako.toml", []byte(c.text), env)

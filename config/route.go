@@ -40,10 +40,10 @@ type Route struct {
 	// Compress lets responses be compressed for clients that take it; by
 	// default those of apps and files are, those of upstreams are not.
 	Compress *bool `toml:"compress"`
-	// Pin lets clients ask for a snapshot by the header X-Hako-Snapshot, and
-	// hako replay run a request on the one it saw; otherwise the header is
-	// dropped.
-	Pin bool `toml:"pin"`
+	// Pin lets whoever reaches the route ask for older versions of the app's
+	// databases: by the "header" X-Hako-Snapshot, by the "query" parameter
+	// hako-snapshot, or by the "cookie" of that name.
+	Pin []string `toml:"pin" enum:"header query cookie" example:"[\"query\", \"cookie\"]"`
 }
 
 // Match is the table match of a route. Where a key has a list, one of it has

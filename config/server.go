@@ -114,6 +114,26 @@ type Log struct {
 	Level string `toml:"level" enum:"debug info warn error" default:"info"`
 	// Format is the form of the server's own log.
 	Format string `toml:"format" enum:"text json" default:"text"`
+	// Record keeps the headers and bodies of requests to apps, so that hako
+	// replay can run them again. Off if absent.
+	Record *Record `toml:"record"`
+}
+
+// Record is the table [server.log.record]; a string sets its dir.
+type Record struct {
+	// Dir is the folder, which gets a file for each day. Only the server's
+	// user may read it.
+	Dir Path `toml:"dir,short" required:"true" example:"\"requests\""`
+	// MaxBody is how much of a request's body is kept.
+	MaxBody Size `toml:"max_body" default:"64KiB"`
+	// Secrets are headers that are kept although they let others in:
+	// Authorization, Cookie, and what has token, key, secret, session or the
+	// like in its name is left out otherwise.
+	Secrets []string `toml:"secrets" example:"[\"Cookie\"]"`
+	// Keep is how long requests are kept.
+	Keep Duration `toml:"keep" default:"7d"`
+	// MaxSize is what the requests of one day may take.
+	MaxSize Size `toml:"max_size" default:"1GiB"`
 }
 
 // Tracing is the table [server.tracing]; a string sets its endpoint.

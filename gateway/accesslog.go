@@ -127,6 +127,17 @@ func (e *exchange) record() {
 	if e.span != nil {
 		endSpan(e)
 	}
+	if e.id != "" {
+		n := e.entry()
+		e.state.gateway.recent.add(n)
+		if e.recording != nil {
+			e.recording.end(e, &n)
+			e.state.recorder.write(&n)
+		}
+	}
+	if replay := e.server.replay; replay != nil {
+		*replay.account = e.account
+	}
 	if l := e.state.log; l != nil {
 		if l.combined {
 			_, _ = l.Write(e.appendCombined(nil))
@@ -154,6 +165,10 @@ func (e *exchange) logJSON(l *accessLog, route string, took time.Duration) {
 			a = append(a, slog.String(key, value))
 		}
 	}
+	text("id", e.id)
+	if e.secure {
+		text("scheme", "https")
+	}
 	text("route", route)
 	text("user", e.user)
 	if n := e.body.bytes(); n > 0 {
@@ -165,6 +180,9 @@ func (e *exchange) logJSON(l *accessLog, route string, took time.Duration) {
 	}
 	if e.span != nil {
 		text("trace", e.span.SpanContext().TraceID().String())
+	}
+	if replay := e.server.replay; replay != nil {
+		text("replay", replay.Of)
 	}
 	if e.aborted {
 		a = append(a, slog.Bool("aborted", true))
@@ -196,9 +214,17 @@ func (e *exchange) accountGroup() slog.Value {
 	add(a.Crashed, slog.Bool("crashed", true))
 	add(a.Limit != "", slog.String("limit", a.Limit))
 	add(a.Pinned != "", slog.String("pinned", a.Pinned))
+	add(a.Refused != "", slog.String("refused", a.Refused))
+	add(e.plain != e.written, slog.Int64("length", e.plain))
+	var saw, before []slog.Attr
 	for _, v := range a.Versions {
-		g = append(g, slog.Uint64("version."+v.Name, v.Version))
+		saw = append(saw, slog.Uint64(v.Name, v.Version))
+		if v.Wrote {
+			before = append(before, slog.Uint64(v.Name, v.Before))
+		}
 	}
+	add(saw != nil, slog.Attr{Key: "databases", Value: slog.GroupValue(saw...)})
+	add(before != nil, slog.Attr{Key: "before", Value: slog.GroupValue(before...)})
 	return slog.GroupValue(g...)
 }
 

@@ -14,11 +14,24 @@ type Account struct {
 	Crashed  bool          // the guest trapped
 	Instance string        // which instance answered
 	Versions []DatabaseAt  // what it read or wrote
-	Pinned   string        // the snapshot that it was pinned to, or ""
+
+	// The app is to read the snapshots of the list Pin, in the place of its
+	// databases, and says in Pinned which those are before it answers, or in
+	// Refused why it cannot.
+	Pin     string
+	Pinned  string
+	Refused string
+	// If Branch is not "", the app is to work on branches of those of the
+	// databases that are in Branched, and says in Branches which it has made.
+	Branch   string
+	Branched []string
+	Branches []string
 }
 
 // A DatabaseAt is a database and the version that a request saw or made.
 type DatabaseAt struct {
 	Name    string
 	Version uint64
+	Wrote   bool
+	Before  uint64 // if it wrote, the version before the first that it made
 }

@@ -43,17 +43,22 @@ type exchange struct {
 	began    time.Time
 	ctx      exchangeContext
 
-	client   string // address, behind trusted proxies
-	host     string
-	uri      string // as the client sent it
-	user     string
-	upstream string
-	secure   bool // TLS, or a trusted proxy says so
-	account  Account
-	span     trace.Span
+	client    string // address, behind trusted proxies
+	host      string
+	uri       string // as the client sent it
+	user      string
+	upstream  string
+	secure    bool   // TLS, or a trusted proxy says so
+	trusted   bool   // the client is a proxy that is believed
+	id        string // of a request to an app
+	account   Account
+	pinCookie bool       // the cookie of snapshots is to be set, or deleted
+	recording *recording // nil if the request is not recorded
+	span      trace.Span
 
 	status   int
 	written  int64
+	plain    int64 // of it, before it was compressed
 	err      error // why the gateway answered with an error
 	aborted  bool
 	hijacked bool
@@ -140,6 +145,10 @@ func (e *exchange) WriteHeader(status int) {
 			r.cors.respond(h, e.request)
 		}
 		r.response.apply(h)
+		r.pin.respond(e, h)
+		if e.id != "" {
+			h[requestID] = []string{e.id}
+		}
 		if r.compress {
 			e.encoder = compress(e, h, status)
 		}
@@ -174,6 +183,10 @@ func (e *exchange) Write(p []byte) (int, error) {
 		}
 		e.WriteHeader(http.StatusOK)
 	}
+	e.plain += int64(len(p))
+	if e.recording != nil {
+		e.recording.hash.Write(p)
+	}
 	if e.encoder != nil {
 		return e.encoder.Write(p)
 	}
@@ -201,7 +214,7 @@ func (e *exchange) ReadFrom(r io.Reader) (n int64, err error) {
 	// way would send before it.
 	l, limitedBy := r.(*io.LimitedReader)
 	small := limitedBy && l.N <= 32<<10
-	if !ok || !e.begun || e.encoder != nil || small {
+	if !ok || !e.begun || e.encoder != nil || e.recording != nil || small {
 		buffer := copyPool.Get().(*[32 << 10]byte)
 		defer copyPool.Put(buffer)
 		return io.CopyBuffer(struct{ io.Writer }{e}, struct{ io.Reader }{r}, buffer[:])
@@ -223,6 +236,7 @@ func (e *exchange) ReadFrom(r io.Reader) (n int64, err error) {
 		m, err := rf.ReadFrom(&step)
 		n += m
 		e.written += m
+		e.plain += m
 		if left > 0 {
 			left -= m
 			l.N = left
@@ -304,6 +318,10 @@ type body struct {
 	reading bool
 	read    int64
 	err     error
+
+	keeps bool  // for the recorder
+	keep  int64 // bytes, at most
+	kept  []byte
 }
 
 // Read implements io.Reader.
@@ -323,6 +341,9 @@ func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	b.reading = false
 	b.read += int64(n)
+	if room := b.keep - int64(len(b.kept)); b.keeps && room > 0 {
+		b.kept = append(b.kept, p[:min(int64(n), room)]...)
+	}
 	if err != nil && b.err == nil {
 		b.err = err
 	}

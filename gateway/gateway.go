@@ -72,6 +72,7 @@ type Gateway struct {
 	access  io.Writer // Options.AccessLog for one goroutine at a time
 	certs   *certificates
 	state   atomic.Pointer[state]
+	recent  recent
 
 	// base is the context of all requests; end is called when they are not
 	// waited for any longer.
@@ -220,6 +221,9 @@ func (g *Gateway) apply(c *config.Config) (err error) {
 		return err
 	}
 	next.log = access
+	if next.recorder, err = openRecorder(c.Server.Log.Record, g.log); err != nil {
+		return err
+	}
 	if next.tracer, err = newTracer(c.Server.Tracing, g.log); err != nil {
 		return err
 	}

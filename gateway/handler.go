@@ -27,6 +27,7 @@ type server struct {
 	unix    bool   // clients are on this machine, mostly a proxy
 	altSvc  string // what offers HTTP/3, or ""
 	retired atomic.Bool
+	replay  *Replay // the only request, if it comes by no listener
 }
 
 // ServeHTTP is where every request comes in.
@@ -111,6 +112,11 @@ func (s *server) serve(e *exchange, r *http.Request) {
 		return
 	}
 	e.route = rt
+	if s.replay != nil && rt.config.App == "" {
+		s.replay.refused = ErrNotReplayed
+		e.fail(http.StatusNotImplemented, ErrNotReplayed)
+		return
+	}
 	setPath(r.URL, match, raw)
 	if rt.strip != "" && !stripPrefix(r.URL, rt.strip) {
 		e.fail(http.StatusNotFound, nil)
@@ -136,15 +142,18 @@ func (s *server) serve(e *exchange, r *http.Request) {
 	if rt.cors != nil && rt.cors.preflight(e, r) {
 		return
 	}
-	if rt.auth != nil && !rt.auth.allow(e, r) {
+	if s.replay != nil {
+		e.user = s.replay.User
+	} else if rt.auth != nil && !rt.auth.allow(e, r) {
 		return
 	}
-	rt.request.apply(r.Header)
-	if rt.config.Pin {
-		e.account.Pinned = r.Header.Get("X-Hako-Snapshot")
-	} else {
-		delete(r.Header, "X-Hako-Snapshot")
+	if rt.config.App != "" {
+		e.name(r)
+		if st.recorder != nil && s.replay == nil {
+			st.recorder.begin(e, r)
+		}
 	}
+	rt.request.apply(r.Header)
 	ctx := r.Context()
 	if rt.config.Timeout != nil {
 		ctx = e.limit(ctx, rt.config.Timeout.D())
@@ -154,6 +163,7 @@ func (s *server) serve(e *exchange, r *http.Request) {
 	}
 	e.ctx = exchangeContext{ctx, e}
 	r = r.WithContext(&e.ctx)
+	rt.pin.ask(e, r)
 	rt.metrics.inFlight.Inc()
 	defer rt.metrics.inFlight.Dec()
 	rt.handler.ServeHTTP(e, r)
@@ -241,7 +251,7 @@ func stripPrefix(u *url.URL, prefix string) bool {
 // only they may send or that no two programs read alike.
 func (s *server) identify(e *exchange, r *http.Request) {
 	address, trusted := peer(r.RemoteAddr, s.unix, e.state.config.Server.Trusted)
-	e.client = address
+	e.client, e.trusted = address, trusted
 	h := r.Header
 	for name := range h {
 		// CGI and its kin take X_Real_IP for X-Real-IP.
@@ -254,7 +264,7 @@ func (s *server) identify(e *exchange, r *http.Request) {
 		}
 		switch {
 		case strings.HasPrefix(name, "X-Hako-"):
-			if name != "X-Hako-Snapshot" {
+			if name != snapshotHeader {
 				delete(h, name)
 			}
 		case !trusted && (strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Forwarded"):
@@ -267,6 +277,10 @@ func (s *server) identify(e *exchange, r *http.Request) {
 	delete(h, "Forwarded") // says the same in another form, unchecked
 	if list := h["X-Forwarded-For"]; len(list) > 0 {
 		e.client = clientOf(list, e.client, e.state.config.Server.Trusted)
+	}
+	if s.replay != nil {
+		e.client, e.secure = s.replay.Client, s.replay.Secure
+		return
 	}
 	if proto := h.Get("X-Forwarded-Proto"); proto == "https" || proto == "http" {
 		e.secure = proto == "https"

@@ -66,7 +66,17 @@ var testApps = map[string]appFunc{
 		_, _ = io.Copy(w, r.Body)
 	},
 	"show": func(w http.ResponseWriter, r *http.Request, a *Account) {
-		a.CPU, a.Instance, a.Versions = time.Millisecond, "i1", []DatabaseAt{{"shop", 42}}
+		a.CPU, a.Instance, a.Versions = time.Millisecond, "i1", []DatabaseAt{{Name: "shop", Version: 42}, {Name: "blog", Version: 7, Wrote: true, Before: 5}}
+		if a.Pin == "gone@1" {
+			a.Refused = "gone is gone"
+			http.Error(w, a.Refused, http.StatusGone)
+			return
+		}
+		if a.Pin != "" {
+			a.Pinned = strings.ReplaceAll(a.Pin, "@-1d", "@3")
+			w.Header().Set("Cache-Control", "public")
+			w.Header().Set("Expires", "tomorrow")
+		}
 		w.Header().Set("Content-Type", "text/plain")
 		fmt.Fprintf(w, "%s %s host=%s from=%s scheme=%s\n", r.Method, r.URL.RequestURI(), r.Host, r.RemoteAddr, Scheme(r))
 		_ = r.Header.Write(w)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -41,7 +42,8 @@ func TestAccessLog(t *testing.T) {
 		}
 	}
 	app, _ := lines[0]["app"].(map[string]any)
-	if app["name"] != "show" || app["cpu_ms"] != 1.0 || app["instance"] != "i1" || app["version.shop"] != 42.0 {
+	if app["name"] != "show" || app["cpu_ms"] != 1.0 || app["instance"] != "i1" ||
+		fmt.Sprint(app["databases"]) != "map[blog:7 shop:42]" || fmt.Sprint(app["before"]) != "map[blog:5]" {
 		t.Errorf("the app's account is %v", app)
 	}
 	if s := h.access.String(); strings.Contains(s, "YW5uOnNlY3JldA") || strings.Contains(s, "secret") {

@@ -22,6 +22,7 @@ type route struct {
 	response headerRules
 	cors     *cors
 	auth     *basicAuth
+	pin      pinning
 }
 
 func (r *route) prepare(*config.Server) {
@@ -35,6 +36,7 @@ func (r *route) prepare(*config.Server) {
 	}
 	r.strip = c.Strip
 	r.request, r.response = newHeaderRules(&c.Headers.Request), newHeaderRules(&c.Headers.Response)
+	r.pin = newPinning(c)
 	if c.CORS != nil {
 		r.cors = newCORS(c.CORS)
 	}

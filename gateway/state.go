@@ -11,13 +11,14 @@ import (
 
 // A state is one configuration made ready to serve.
 type state struct {
-	gateway *Gateway
-	config  *config.Config
-	routes  *router
-	apps    map[string]App
-	errors  errorPages
-	log     *accessLog
-	tracer  *tracer
+	gateway  *Gateway
+	config   *config.Config
+	routes   *router
+	apps     map[string]App
+	errors   errorPages
+	log      *accessLog
+	recorder *recorder
+	tracer   *tracer
 
 	// users counts the requests that use the state, and 1 for being in force.
 	users    atomic.Int64
@@ -154,6 +155,7 @@ func (s *state) release() {
 		f()
 	}
 	s.log.close()
+	s.recorder.close()
 	s.tracer.close()
 	close(s.released)
 }

@@ -177,10 +177,40 @@ func (h *hosted) ServeApp(w http.ResponseWriter, r *http.Request, a *gateway.Acc
 		a.Queued, a.CPU, a.Memory, a.Forked = rec.Queued, rec.CPU, rec.Memory, rec.Forked
 		a.Shed, a.Limit, a.Crashed = rec.Shed, rec.Limit, rec.Crashed
 		for _, v := range rec.Versions {
-			a.Versions = append(a.Versions, gateway.DatabaseAt{Name: v.Name, Version: v.Version})
+			a.Versions = append(a.Versions, gateway.DatabaseAt(v))
 		}
 	}()
-	h.service.Serve(w, r, app.Call{ID: r.Header.Get("X-Request-Id"), Prefix: prefix(r), Scheme: gateway.Scheme(r)}, &rec)
+	call := app.Call{ID: r.Header.Get("X-Request-Id"), Prefix: prefix(r), Scheme: gateway.Scheme(r)}
+	if a.Pin != "" {
+		pin, err := h.pin(a)
+		if err != nil {
+			a.Refused = err.Error()
+			http.Error(w, a.Refused, app.PinStatus(err))
+			return
+		}
+		defer pin.Close()
+		r.Header.Set(app.SnapshotHeader, a.Pinned) // the guest may want to say so
+		call.Pin = pin
+	}
+	h.service.Serve(w, r, call, &rec)
+}
+
+// pin finds the snapshots that a request asks for, and makes the branches that
+// a replay works on.
+func (h *hosted) pin(a *gateway.Account) (*app.Pin, error) {
+	pin, err := h.service.Pin(a.Pin)
+	if err != nil {
+		return nil, err
+	}
+	if a.Branch != "" {
+		a.Branches, err = pin.Branch(a.Branch, func(name string) bool { return slices.Contains(a.Branched, name) })
+		if err != nil {
+			pin.Close()
+			return nil, err
+		}
+	}
+	a.Pinned = pin.String()
+	return pin, nil
 }
 
 // prefix returns what the route cut off the path.
