@@ -30,22 +30,34 @@ const lineOverhead = 64
 type Journal struct {
 	max int // bytes
 
-	mu    sync.Mutex
-	lines []journalLine // from first on, a ring once it has stopped to grow
-	start int           // the place of the oldest line
-	count int
-	size  int
-	next  uint64        // the number of the line that comes next
-	more  chan struct{} // closed when a line comes; nil while nobody waits
+	mu      sync.Mutex
+	entries []entry // a ring
+	start   int     // the place of the oldest
+	count   int
+	size    int
+	next    uint64        // the number of the entry that comes next
+	lines   uint64        // how many there were before it
+	more    chan struct{} // closed when one comes; nil while nobody waits
 }
 
-// A journalLine is a line as it was written. What it is about is found out
-// when somebody asks for it, which is rarely.
-type journalLine struct {
-	time   time.Time
-	access bool
-	text   []byte
+// An entry is what was written at a time. What it is about, and where lines
+// end in a guest's output, is found out when somebody asks for it, which is
+// rarely.
+type entry struct {
+	time  time.Time
+	kind  entryKind
+	lines uint64 // how many there were before it
+	text  []byte
 }
+
+type entryKind uint8
+
+const (
+	kindLog entryKind = iota // a line of JSON
+	kindAccess
+	kindStdout // some lines
+	kindStderr
+)
 
 // NewJournal returns a journal that keeps at most max bytes; 0 means
 // DefaultJournal.
@@ -85,26 +97,28 @@ func (q *LogQuery) wants(l *LogLine) bool {
 	return (q.App == "" || q.App == l.App) && (len(q.Sources) == 0 || slices.Contains(q.Sources, l.Source)) && !l.Time.Before(q.Since)
 }
 
-// add takes a line without its end. The text is copied.
-func (j *Journal) add(access bool, text []byte) {
-	l := journalLine{time: time.Now(), access: access, text: bytes.Clone(text)}
+// add takes lines without the end of the last one. The text is copied.
+func (j *Journal) add(kind entryKind, text []byte, lines int) {
+	e := entry{time: time.Now(), kind: kind, text: bytes.Clone(text)}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	e.lines = j.lines
+	j.lines += uint64(lines)
 	for j.count > 0 && j.size+len(text)+lineOverhead > j.max {
-		old := &j.lines[j.start]
+		old := &j.entries[j.start]
 		j.size -= len(old.text) + lineOverhead
-		*old = journalLine{}
-		j.start = (j.start + 1) % len(j.lines)
+		*old = entry{}
+		j.start = (j.start + 1) % len(j.entries)
 		j.count--
 	}
-	if j.count == len(j.lines) {
-		grown := make([]journalLine, max(64, 2*len(j.lines)))
+	if j.count == len(j.entries) {
+		grown := make([]entry, max(64, 2*len(j.entries)))
 		for i := range j.count {
-			grown[i] = j.lines[(j.start+i)%len(j.lines)]
+			grown[i] = j.entries[(j.start+i)%len(j.entries)]
 		}
-		j.lines, j.start = grown, 0
+		j.entries, j.start = grown, 0
 	}
-	j.lines[(j.start+j.count)%len(j.lines)] = l
+	j.entries[(j.start+j.count)%len(j.entries)] = e
 	j.count++
 	j.size += len(text) + lineOverhead
 	j.next++
@@ -115,7 +129,7 @@ func (j *Journal) add(access bool, text []byte) {
 }
 
 // Access takes a line of the access log.
-func (j *Journal) Access(line []byte) { j.add(true, line) }
+func (j *Journal) Access(line []byte) { j.add(kindAccess, line, 1) }
 
 // Handler returns a handler for a log that the journal keeps. Lines with an
 // attribute "app" are that app's.
@@ -125,55 +139,72 @@ func (j *Journal) Handler() slog.Handler { return slog.NewJSONHandler(journalWri
 type journalWriter struct{ j *Journal }
 
 func (w journalWriter) Write(p []byte) (int, error) {
-	w.j.add(false, bytes.TrimSuffix(p, []byte("\n")))
+	w.j.add(kindLog, bytes.TrimSuffix(p, []byte("\n")), 1)
 	return len(p), nil
 }
 
-// Stream returns a writer whose lines are kept as a guest's, and passed on to
-// w unchanged. The journal has a line when its end was written, or the writer
-// is closed. The writer is for one goroutine.
-func (j *Journal) Stream(w io.Writer, stream string) io.WriteCloser {
-	log := slog.New(j.Handler())
-	level := slog.LevelInfo
+// Stream returns a writer that passes on to w what a guest writes to a
+// stream, and keeps it. The journal has a line when its end was written, or
+// when it has got long. The writer is for one goroutine.
+func (j *Journal) Stream(w io.Writer, stream string) io.Writer {
+	s := &journalStream{w: w, j: j, kind: kindStdout}
 	if stream == "stderr" {
-		level = slog.LevelError
+		s.kind = kindStderr
 	}
-	return &teeLog{w, lineLog{log: log, level: level, stream: stream}}
+	return s
 }
 
-type teeLog struct {
-	w     io.Writer
-	lines lineLog
+type journalStream struct {
+	w    io.Writer
+	j    *Journal
+	kind entryKind
+	rest []byte // of a line that has not ended
 }
 
-func (t *teeLog) Write(p []byte) (int, error) {
-	n, err := t.w.Write(p)
-	_, _ = t.lines.Write(p[:max(n, 0)])
+func (s *journalStream) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	for kept := p[:max(n, 0)]; len(kept) > 0; {
+		part := kept[:min(len(kept), maxLine)] // an entry is not to be large
+		kept = kept[len(part):]
+		end := bytes.LastIndexByte(part, '\n')
+		if end < 0 {
+			s.rest = append(s.rest, part...)
+		} else {
+			text := part[:end]
+			if len(s.rest) > 0 {
+				text = append(s.rest, text...)
+			}
+			s.j.add(s.kind, text, 1+bytes.Count(text, []byte{'\n'}))
+			s.rest = append(s.rest[:0], part[end+1:]...)
+		}
+		if len(s.rest) >= maxLine {
+			s.j.add(s.kind, s.rest, 1)
+			s.rest = s.rest[:0]
+		}
+	}
 	return n, err
 }
 
-func (t *teeLog) Close() error { return t.lines.Close() }
-
-// read returns lines from number from on, how many are missing before them,
-// and what is closed when there are more.
-func (j *Journal) read(from uint64, most int) (lines []journalLine, first uint64, more <-chan struct{}) {
+// read returns entries from number from on, the number of the first, how many
+// lines there were before it, and what is closed when there are more.
+func (j *Journal) read(from uint64, most int) (entries []entry, first, lines uint64, more <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	oldest := j.next - uint64(j.count)
-	first = max(from, oldest)
-	for n := first; n < j.next && len(lines) < most; n++ {
-		lines = append(lines, j.lines[(j.start+int(n-oldest))%len(j.lines)])
+	first, lines = max(from, oldest), j.lines
+	for n := first; n < j.next && len(entries) < most; n++ {
+		entries = append(entries, j.entries[(j.start+int(n-oldest))%len(j.entries)])
 	}
-	if len(lines) == 0 {
-		if j.more == nil {
-			j.more = make(chan struct{})
-		}
-		more = j.more
+	if len(entries) > 0 {
+		return entries, first, entries[0].lines, nil
 	}
-	return lines, first, more
+	if j.more == nil {
+		j.more = make(chan struct{})
+	}
+	return nil, first, lines, j.more
 }
 
-// journalBatch is how many lines are read at a time.
+// journalBatch is how many entries are read at a time.
 const journalBatch = 256
 
 // Read calls f with the lines that q wants, in their order, until f fails,
@@ -183,28 +214,40 @@ func (j *Journal) Read(q LogQuery, stop <-chan struct{}, f func(l *LogLine) erro
 	j.mu.Lock()
 	end, at := j.next, j.next-uint64(j.count)
 	j.mu.Unlock()
+	skip := 0 // lines of the first entry
 	if q.Last >= 0 {
-		at = j.lastOf(&q, at, end)
+		at, skip = j.lastOf(&q, at, end)
 	}
+	var expected uint64 // the number of lines before what comes next; 0 is not known
 	for {
-		lines, first, more := j.read(at, journalBatch)
+		entries, first, before, more := j.read(at, journalBatch)
 		if first > at {
-			if err := f(&LogLine{Time: time.Now(), Dropped: first - at}); err != nil {
-				return err
-			}
-		}
-		at = first + uint64(len(lines))
-		for i := range lines {
-			if first+uint64(i) >= end && !q.Follow {
-				return nil
-			}
-			if l := lines[i].parse(); q.wants(l) {
-				if err := f(l); err != nil {
+			skip = 0
+			if missing := before - min(before, expected); expected > 0 && missing > 0 {
+				if err := f(&LogLine{Time: time.Now(), Dropped: missing}); err != nil {
 					return err
 				}
 			}
 		}
-		if len(lines) > 0 {
+		expected = before
+		for i := range entries {
+			if first+uint64(i) >= end && !q.Follow {
+				return nil
+			}
+			for l := range entries[i].parse {
+				expected++
+				if skip > 0 {
+					skip--
+					continue
+				}
+				if q.wants(l) {
+					if err := f(l); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		if at = first + uint64(len(entries)); len(entries) > 0 {
 			continue
 		}
 		if !q.Follow {
@@ -218,47 +261,79 @@ func (j *Journal) Read(q LogQuery, stop <-chan struct{}, f func(l *LogLine) erro
 	}
 }
 
-// lastOf returns the number of the first of the last lines before end that q
-// wants.
-func (j *Journal) lastOf(q *LogQuery, from, end uint64) uint64 {
-	at := make([]uint64, 0, 64) // numbers of the last, a ring
+// lastOf returns where the last lines begin, before entry number end, that q
+// wants: the number of an entry, and how many of its lines are before them.
+func (j *Journal) lastOf(q *LogQuery, from, end uint64) (number uint64, skip int) {
+	type place struct {
+		number uint64
+		skip   int
+	}
+	last := make([]place, 0, 64) // a ring
 	n := 0
 	for q.Last > 0 {
-		lines, first, _ := j.read(from, journalBatch)
-		for i := range lines {
-			number := first + uint64(i)
-			if number >= end || !q.wants(lines[i].parse()) {
-				continue
+		entries, first, _, _ := j.read(from, journalBatch)
+		for i := range entries {
+			p := place{number: first + uint64(i)}
+			if p.number >= end {
+				break
 			}
-			if len(at) < q.Last {
-				at = append(at, number)
-			} else {
-				at[n%q.Last] = number
+			for l := range entries[i].parse {
+				if q.wants(l) {
+					if len(last) < q.Last {
+						last = append(last, p)
+					} else {
+						last[n%q.Last] = p
+					}
+					n++
+				}
+				p.skip++
 			}
-			n++
 		}
-		if from = first + uint64(len(lines)); len(lines) == 0 || from >= end {
+		if from = first + uint64(len(entries)); len(entries) == 0 || from >= end {
 			break
 		}
 	}
+	var p place
 	switch {
 	case n == 0:
-		return end
+		return end, 0
 	case n <= q.Last:
-		return at[0]
+		p = last[0]
+	default:
+		p = last[n%q.Last]
 	}
-	return at[n%q.Last]
+	return p.number, p.skip
 }
 
-// parse finds out what a line is about.
-func (l *journalLine) parse() *LogLine {
-	out := &LogLine{Time: l.time, Source: SourceServer}
-	if l.access {
+// parse yields the lines of an entry.
+func (e *entry) parse(yield func(l *LogLine) bool) {
+	switch e.kind {
+	case kindLog, kindAccess:
+		yield(e.parseLine())
+		return
+	}
+	stream := "stdout"
+	if e.kind == kindStderr {
+		stream = "stderr"
+	}
+	for line := range bytes.SplitSeq(e.text, []byte{'\n'}) {
+		line = bytes.TrimSuffix(line, []byte{'\r'})
+		if !yield(&LogLine{Time: e.time, Source: SourceApp, Stream: stream, Text: string(bytes.ToValidUTF8(line, []byte("\uFFFD")))}) {
+			return
+		}
+	}
+}
+
+// parseLine finds out what a line is about.
+func (e *entry) parseLine() *LogLine {
+	out := &LogLine{Time: e.time, Source: SourceServer}
+	access := e.kind == kindAccess
+	if access {
 		out.Source = SourceAccess
 	}
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(l.text, &fields); err != nil {
-		out.Text = string(l.text) // the combined form
+	if err := json.Unmarshal(e.text, &fields); err != nil {
+		out.Text = string(e.text) // the combined form
 		return out
 	}
 	text := func(key string) (s string) {
@@ -267,7 +342,7 @@ func (l *journalLine) parse() *LogLine {
 		}
 		return s
 	}
-	if l.access {
+	if access {
 		var app struct {
 			Name string `json:"name"`
 		}
@@ -283,7 +358,7 @@ func (l *journalLine) parse() *LogLine {
 		}
 	}
 	delete(fields, slog.TimeKey)
-	if l.access {
+	if access {
 		delete(fields, slog.LevelKey)
 		delete(fields, slog.MessageKey)
 	}

@@ -86,7 +86,7 @@ func TestJournalIsBounded(t *testing.T) {
 		j.mu.Lock()
 		size := 0
 		for n := range j.count {
-			size += len(j.lines[(j.start+n)%len(j.lines)].text) + lineOverhead
+			size += len(j.entries[(j.start+n)%len(j.entries)].text) + lineOverhead
 		}
 		if size != j.size || size > j.max || j.count == 0 {
 			t.Fatalf("after %d lines: %d bytes are counted, there are %d", i, j.size, size)
@@ -198,22 +198,53 @@ func TestJournalStream(t *testing.T) {
 	j := NewJournal(0)
 	var out bytes.Buffer
 	w := j.Stream(&out, "stderr")
-	for _, s := range []string{"a\nb", "c\r\n", "\x1b[31mred", "\xff"} {
+	for _, s := range []string{"a\nb", "c\r\nd", "e", "\n\x1b[31mred\xff\nrest", strings.Repeat("x", maxLine), "\n\n"} {
 		if n, err := io.WriteString(w, s); n != len(s) || err != nil {
 			t.Error(n, err)
 		}
 	}
-	w.Close()
-	if out.String() != "a\nbc\r\n\x1b[31mred\xff" {
-		t.Errorf("passed on %q", &out)
+	if out.String() != "a\nbc\r\nde\n\x1b[31mred\xff\nrest"+strings.Repeat("x", maxLine)+"\n\n" {
+		t.Errorf("passed on %.100q", &out)
 	}
-	if got := texts(t, j, LogQuery{Last: -1}); got != "a|bc|\x1b[31mred\ufffd" {
-		t.Errorf("kept %q", got)
+	long := "rest" + strings.Repeat("x", maxLine)
+	for last, want := range map[int]string{-1: "a|bc|de|\x1b[31mred\ufffd|" + long + "||", 2: "|", 3: long + "||", 5: "de|\x1b[31mred\ufffd|" + long + "||"} {
+		var list []string
+		_ = j.Read(LogQuery{Last: last}, nil, func(l *LogLine) error { list = append(list, l.Text); return nil })
+		if got := strings.Join(list, "|"); got != want {
+			t.Errorf("the last %d: %.60q, want %.60q", last, got, want)
+		}
 	}
 	var l LogLine
 	_ = j.Read(LogQuery{Last: 1}, nil, func(got *LogLine) error { l = *got; return nil })
-	if b, err := json.Marshal(l); err != nil || !strings.Contains(string(b), `"source":"app","stream":"stderr","level":"ERROR"`) {
+	if b, err := json.Marshal(l); err != nil || !strings.Contains(string(b), `"source":"app","stream":"stderr"`) {
 		t.Errorf("%s, %v", b, err)
+	}
+}
+
+// What is missing is counted in lines, however they were written.
+func TestJournalStreamDropped(t *testing.T) {
+	j := NewJournal(3000)
+	w := j.Stream(io.Discard, "stdout")
+	stop := make(chan struct{})
+	n := 0
+	io.WriteString(w, "begin\n")
+	if err := j.Read(LogQuery{Last: -1, Follow: true}, stop, func(l *LogLine) error {
+		if n += int(l.Dropped); l.Dropped == 0 {
+			n++
+		}
+		switch l.Text {
+		case "begin":
+			for range 1000 {
+				io.WriteString(w, "1\n2\n3\n4")
+				io.WriteString(w, "\n5\n")
+			}
+			io.WriteString(w, "end\n")
+		case "end":
+			close(stop)
+		}
+		return nil
+	}); err != nil || n != 5002 {
+		t.Errorf("%d lines are accounted for, %v", n, err)
 	}
 }
 
@@ -226,4 +257,14 @@ func BenchmarkJournalAccess(b *testing.B) {
 			j.Access(line)
 		}
 	})
+}
+
+func BenchmarkJournalStream(b *testing.B) {
+	text := bytes.Repeat([]byte("a line of some length, as programs write\n"), 100)
+	w := NewJournal(1<<20).Stream(io.Discard, "stdout")
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		w.Write(text)
+	}
 }
