@@ -303,7 +303,8 @@ func (s *Service) endLeft() {
 	}
 }
 
-// leave notes that a guest goes on after its response, for Close.
+// leave notes that a guest goes on after its response, or without its client,
+// for Close.
 func (s *Service) leave(i *session, cancel context.CancelCauseFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -419,7 +420,25 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 		early = outcome{used: i.used(), versions: i.db.versions()}
 		s.leave(i, cancel)
 	}
-	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	// One that persists is told by its calls that the client has gone.
+	var mu sync.Mutex
+	var persists, returned bool
+	x.Persist = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		persists = true
+	}
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case !persists:
+			cancel(context.Cause(ctx))
+		case !returned:
+			x.Left()
+			s.leave(i, cancel)
+		}
+	})
 	result := make(chan outcome, 1)
 	go func() {
 		err := s.call(running, i.in, x)
@@ -427,10 +446,11 @@ func (s *Service) serveWorker(w http.ResponseWriter, r *http.Request, c Call, re
 		o := outcome{err, i.used(), i.db.versions()}
 		s.process.count(i.in)
 		i.counted = i.in.Usage()
+		mu.Lock()
+		returned = true
+		mu.Unlock()
+		s.returned(i)
 		finished := isClosed(x.Finished())
-		if finished {
-			s.returned(i)
-		}
 		if err != nil && finished {
 			s.c.Log.Error("app failed after its response", "app", s.c.Name, "method", method, "path", path, "error", err)
 		}

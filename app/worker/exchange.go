@@ -36,6 +36,9 @@ type Exchange struct {
 	// End is called by the guest's goroutine when the guest finishes its
 	// response, before Finished is closed. nil does nothing.
 	End func()
+	// Persist is called by the guest's goroutine when the guest asks not to be
+	// ended where its client goes away. nil does nothing.
+	Persist func()
 	// Log receives what the guest logs. nil drops it.
 	Log func(level slog.Level, text string)
 
@@ -54,6 +57,7 @@ type Exchange struct {
 	read     int64
 	done     chan struct{} // closed when finished
 	fail     error         // the first error of the client's connection
+	left     bool          // the client has gone
 }
 
 // NewExchange returns an exchange that answers r on w.
@@ -85,6 +89,13 @@ func (x *Exchange) Abandon() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.w, x.r = nil, nil
+}
+
+// Left tells the guest, by its calls, that the client has gone.
+func (x *Exchange) Left() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.left = true
 }
 
 // head returns what the guest is told of the request.
@@ -269,8 +280,11 @@ func (x *Exchange) begin(status int) {
 func (x *Exchange) write(p []byte) (int, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.w == nil {
+	switch {
+	case x.w == nil:
 		return 0, errOver
+	case x.left:
+		return 0, errLeft
 	}
 	if x.Output > 0 && x.written+int64(len(p)) > x.Output {
 		return 0, &wasi.LimitError{Limit: wasi.LimitOutput, Max: x.Output}
@@ -293,8 +307,11 @@ func (x *Exchange) write(p []byte) (int, error) {
 func (x *Exchange) flush() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.w == nil {
+	switch {
+	case x.w == nil:
 		return errOver
+	case x.left:
+		return errLeft
 	}
 	if x.status == 0 {
 		x.begin(http.StatusOK)
@@ -379,6 +396,7 @@ func (x *Exchange) Err() error {
 var (
 	errOver  = errors.New("the exchange is over")
 	errOrder = errors.New("the call is out of order")
+	errLeft  = errors.New("the client has gone")
 )
 
 type contextKey struct{}

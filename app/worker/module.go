@@ -60,6 +60,7 @@ func Instantiate(ctx context.Context, r wazero.Runtime) error {
 		"flush":    {flush, 0, 1, true},
 		"append":   {appendTrailers, 2, 1, false},
 		"finish":   {finish, 0, 1, true},
+		"persist":  {persist, 0, 1, false},
 		"log":      {logText, 3, 0, false},
 	} {
 		b.NewFunctionBuilder().WithGoModuleFunction(f, i32s(f.params), i32s(f.results)).Export(name)
@@ -195,6 +196,13 @@ func appendTrailers(x *Exchange, m api.Memory, p []uint64) int32 {
 }
 
 func finish(x *Exchange, m api.Memory, p []uint64) int32 { return code(x.finish()) }
+
+func persist(x *Exchange, _ api.Memory, _ []uint64) int32 {
+	if x.Persist != nil {
+		x.Persist()
+	}
+	return 0
+}
 
 // maxLog bounds the bytes of one line in the log.
 const maxLog = 64 << 10

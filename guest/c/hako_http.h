@@ -34,6 +34,7 @@ HAKO_HTTP_IMPORT(write) int32_t hako_http_write(const void *ptr, size_t len);
 HAKO_HTTP_IMPORT(flush) int32_t hako_http_flush(void);
 HAKO_HTTP_IMPORT(append) int32_t hako_http_append(const void *fields, size_t len);
 HAKO_HTTP_IMPORT(finish) int32_t hako_http_finish(void);
+HAKO_HTTP_IMPORT(persist) int32_t hako_http_persist(void);
 HAKO_HTTP_IMPORT(log) void hako_http_log(int32_t level, const char *text, size_t len);
 
 /* A string that is a part of a block; it does not end with a zero byte. */
