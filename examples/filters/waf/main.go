@@ -28,6 +28,7 @@ func init() {
 type plugin struct {
 	sdk.DefaultPluginContext
 	waf      coraza.WAF
+	onHold   sdk.Action // of headers whose body is to be looked at
 	requests proxywasm.MetricCounter
 	blocked  proxywasm.MetricCounter
 }
@@ -43,7 +44,7 @@ func (p *plugin) OnPluginStart(size int) sdk.OnPluginStartStatus {
 			return sdk.OnPluginStartStatusFailed
 		}
 	}
-	directives, err := parseSettings(text)
+	settings, err := parseSettings(text)
 	if err != nil {
 		proxywasm.LogCritical(err.Error())
 		return sdk.OnPluginStartStatusFailed
@@ -51,10 +52,13 @@ func (p *plugin) OnPluginStart(size int) sdk.OnPluginStartStatus {
 	p.waf, err = coraza.NewWAF(coraza.NewWAFConfig().
 		WithRootFS(coreruleset.FS).
 		WithErrorCallback(logMatch).
-		WithDirectives(directives))
+		WithDirectives(settings.directives()))
 	if err != nil {
 		proxywasm.LogCriticalf("parse the rules: %v", err)
 		return sdk.OnPluginStartStatusFailed
+	}
+	if settings.HoldHeaders {
+		p.onHold = sdk.ActionPause
 	}
 	p.requests = proxywasm.DefineCounterMetric("waf_requests")
 	p.blocked = proxywasm.DefineCounterMetric("waf_blocked")

@@ -25,6 +25,13 @@ type settings struct {
 	// CoreRules false leaves the Core Rule Set out.
 	CoreRules *bool `json:"core_rules"`
 
+	// HoldHeaders keeps the headers of a message back, too, until its body has
+	// been looked at. The host must then go on with the body's callbacks
+	// after a pause in those of headers, which Envoy and Hako do if asked
+	// for (allow_on_headers_stop_iteration). Without, the headers of what is
+	// blocked for its body may have been passed on; the body never is.
+	HoldHeaders bool `json:"hold_headers"`
+
 	// DetectOnly logs what would have been blocked and lets it pass.
 	DetectOnly bool `json:"detect_only"`
 }
@@ -34,22 +41,25 @@ type settings struct {
 const base = `
 Include @coraza.conf-recommended
 SecRuleEngine %s
-SecRxPreFilter On
 SecAuditEngine Off
 SecRequestBodyLimit 1048576
 SecRequestBodyInMemoryLimit 1048576
 `
 
-// parseSettings returns the SecLang directives that a configuration stands for.
-func parseSettings(text []byte) (string, error) {
-	var s settings
+// parseSettings reads a configuration; it may be empty.
+func parseSettings(text []byte) (s settings, err error) {
 	if len(bytes.TrimSpace(text)) > 0 {
 		d := json.NewDecoder(bytes.NewReader(text))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&s); err != nil {
-			return "", fmt.Errorf("the configuration is not the JSON object that the WAF takes: %w", err)
+			return s, fmt.Errorf("the configuration is not the JSON object that the WAF takes: %w", err)
 		}
 	}
+	return s, nil
+}
+
+// directives returns the SecLang that the settings stand for.
+func (s *settings) directives() string {
 	engine := "On"
 	if s.DetectOnly {
 		engine = "DetectionOnly"
@@ -63,5 +73,5 @@ func parseSettings(text []byte) (string, error) {
 	if core {
 		lines = append(lines, "Include @owasp_crs/*.conf")
 	}
-	return strings.Join(append(lines, s.Rules...), "\n"), nil
+	return strings.Join(append(lines, s.Rules...), "\n")
 }

@@ -11,8 +11,7 @@ import (
 )
 
 // A stream is one request with its response, and Coraza's transaction for it.
-// A body that rules look at is held back with its headers until it is whole,
-// so that nothing of what is blocked has been passed on.
+// A body that rules look at is held back until it is whole.
 type stream struct {
 	sdk.DefaultHttpContext
 	plugin       *plugin
@@ -74,7 +73,7 @@ func (s *stream) OnHttpRequestHeaders(_ int, end bool) sdk.Action {
 		return s.endRequest()
 	}
 	if s.tx.IsRequestBodyAccessible() {
-		return sdk.ActionPause
+		return s.plugin.onHold
 	}
 	// Rules of the body's phase look at headers and arguments, too.
 	return s.endRequest()
@@ -143,7 +142,7 @@ func (s *stream) OnHttpResponseHeaders(_ int, end bool) sdk.Action {
 	if end || !s.tx.IsResponseBodyAccessible() || !s.tx.IsResponseBodyProcessable() {
 		return s.endResponse()
 	}
-	return sdk.ActionPause
+	return s.plugin.onHold
 }
 
 func (s *stream) OnHttpResponseBody(size int, end bool) sdk.Action {
