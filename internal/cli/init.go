@@ -44,7 +44,7 @@ const firstPage = `<!doctype html>
 `
 
 func (a *app) initCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "init [DIR]",
 		Short: "Write a hako.toml to begin with, and a page",
 		Args:  arguments(0, 1),
@@ -66,6 +66,8 @@ func (a *app) initCommand() *cobra.Command {
 			return a.say("wrote %s: `hako up %s` serves it", file, dir)
 		},
 	}
+	cmd.AddCommand(a.initWordpressCommand())
+	return cmd
 }
 
 // writeNew writes a file that must not exist yet.

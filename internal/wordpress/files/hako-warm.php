@@ -1,0 +1,23 @@
+<?php
+/*
+ * Requested while the server starts, before an instance is frozen for forks:
+ * compiles the scripts that administration and REST need, so that no request
+ * does. There is nothing in it for visitors.
+ */
+if ( 'warm-up' !== ( $_SERVER['HTTP_X_REQUEST_ID'] ?? '' ) && 'cli' !== PHP_SAPI ) {
+	http_response_code( 404 );
+	exit;
+}
+define( 'WP_ADMIN', true );
+require __DIR__ . '/wp-load.php';
+if ( function_exists( 'opcache_compile_file' ) && opcache_get_status( false ) ) {
+	foreach ( array( 'wp-admin', 'wp-admin/includes', 'wp-includes', 'wp-includes/rest-api', 'wp-includes/rest-api/endpoints', 'wp-includes/blocks' ) as $folder ) {
+		foreach ( glob( ABSPATH . $folder . '/*.php' ) as $file ) {
+			if ( ! opcache_is_script_cached( $file ) ) {
+				opcache_compile_file( $file );
+			}
+		}
+	}
+}
+header( 'Content-Type: text/plain' );
+echo "warm\n";
