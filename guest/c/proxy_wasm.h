@@ -281,6 +281,71 @@ static inline int proxy_pairs_add(proxy_pairs *p, const char *key, const char *v
   return 1;
 }
 
+/* What a plugin keeps for its contexts: a map from their numbers, which are
+   never 0, to pointers. To be zeroed first. */
+typedef struct {
+  uint32_t *keys;
+  void **values;
+  size_t count, capacity; /* capacity is 0 or a power of two */
+} proxy_table;
+
+/* The place of a key, or the free one where it belongs. */
+static inline size_t proxy_table_slot(const proxy_table *t, uint32_t key) {
+  size_t i = key * 2654435761u & (t->capacity - 1);
+  while (t->keys[i] && t->keys[i] != key) i = (i + 1) & (t->capacity - 1);
+  return i;
+}
+
+/* NULL if there is nothing for the key. */
+static inline void *proxy_table_get(const proxy_table *t, uint32_t key) {
+  return t->capacity ? t->values[proxy_table_slot(t, key)] : NULL;
+}
+
+/* Keeps a value that is not NULL; 0 if there is no memory for it. */
+static inline int proxy_table_put(proxy_table *t, uint32_t key, void *value) {
+  if (2 * (t->count + 1) > t->capacity) {
+    proxy_table wide = {NULL, NULL, 0, t->capacity ? 2 * t->capacity : 16};
+    wide.keys = (uint32_t *)calloc(wide.capacity, sizeof *wide.keys);
+    wide.values = (void **)calloc(wide.capacity, sizeof *wide.values);
+    if (!wide.keys || !wide.values) {
+      free(wide.keys);
+      free(wide.values);
+      return 0;
+    }
+    for (size_t i = 0; i < t->capacity; i++)
+      if (t->keys[i]) proxy_table_put(&wide, t->keys[i], t->values[i]);
+    free(t->keys);
+    free(t->values);
+    *t = wide;
+  }
+  size_t i = proxy_table_slot(t, key);
+  if (!t->keys[i]) t->count++;
+  t->keys[i] = key;
+  t->values[i] = value;
+  return 1;
+}
+
+/* Takes a key out and returns what was kept for it, or NULL. */
+static inline void *proxy_table_remove(proxy_table *t, uint32_t key) {
+  void *value = proxy_table_get(t, key);
+  if (!value) return NULL;
+  size_t i = proxy_table_slot(t, key);
+  t->keys[i] = 0;
+  t->values[i] = NULL;
+  t->count--;
+  /* What was put behind it may belong further to the front now. */
+  for (i = (i + 1) & (t->capacity - 1); t->keys[i]; i = (i + 1) & (t->capacity - 1)) {
+    uint32_t moved = t->keys[i];
+    void *kept = t->values[i];
+    t->keys[i] = 0;
+    t->values[i] = NULL;
+    size_t to = proxy_table_slot(t, moved);
+    t->keys[to] = moved;
+    t->values[to] = kept;
+  }
+  return value;
+}
+
 /* Answers the client in place of the upstream; headers may be NULL. */
 static inline uint32_t proxy_respond(uint32_t status, const proxy_pairs *headers, const char *body) {
   return proxy_send_local_response(status, NULL, 0, body, strlen(body), headers ? headers->data : NULL,

@@ -6,12 +6,19 @@
 
 PROXY_WASM_PLUGIN
 
-static char *greeting;
+/* The greetings, by configuration, and the configuration's greeting, by stream:
+   several configurations may share a VM. */
+static proxy_table greetings, streams;
 static uint32_t refused;
 
 uint32_t proxy_on_configure(uint32_t plugin, size_t size) {
-  greeting = size ? proxy_buffer(PROXY_PLUGIN_CONFIGURATION, 0, size).text : strdup("hello");
-  return greeting && proxy_define_metric(PROXY_COUNTER, "greeting_refused", 16, &refused) == PROXY_OK;
+  char *greeting = size ? proxy_buffer(PROXY_PLUGIN_CONFIGURATION, 0, size).text : strdup("hello");
+  return greeting && proxy_table_put(&greetings, plugin, greeting) &&
+         proxy_define_metric(PROXY_COUNTER, "greeting_refused", 16, &refused) == PROXY_OK;
+}
+
+void proxy_on_context_create(uint32_t context, uint32_t parent) {
+  if (parent && !proxy_table_put(&streams, context, proxy_table_get(&greetings, parent))) abort();
 }
 
 uint32_t proxy_on_request_headers(uint32_t context, size_t count, uint32_t end) {
@@ -27,6 +34,11 @@ uint32_t proxy_on_request_headers(uint32_t context, size_t count, uint32_t end) 
 }
 
 uint32_t proxy_on_response_headers(uint32_t context, size_t count, uint32_t end) {
-  proxy_add_header(PROXY_RESPONSE_HEADERS, "x-greeting", greeting);
+  proxy_add_header(PROXY_RESPONSE_HEADERS, "x-greeting", (const char *)proxy_table_get(&streams, context));
   return PROXY_CONTINUE;
+}
+
+void proxy_on_delete(uint32_t context) {
+  proxy_table_remove(&streams, context);
+  free(proxy_table_remove(&greetings, context));
 }

@@ -7,15 +7,19 @@
 mod proxy_wasm;
 
 use proxy_wasm::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 thread_local! {
-    static GREETING: RefCell<String> = RefCell::new(String::new());
-    static REFUSED: RefCell<u32> = RefCell::new(0);
+    /// The greetings, by configuration and by stream: several configurations
+    /// may share a VM.
+    static GREETINGS: RefCell<HashMap<u32, Rc<str>>> = RefCell::default();
+    static REFUSED: Cell<u32> = Cell::new(0);
 }
 
 #[no_mangle]
-pub extern "C" fn proxy_on_configure(_plugin: u32, size: usize) -> u32 {
+pub extern "C" fn proxy_on_configure(plugin: u32, size: usize) -> u32 {
     let text = match size {
         0 => b"hello".to_vec(),
         _ => match buffer(Buffer::PluginConfiguration, 0, size) {
@@ -23,12 +27,27 @@ pub extern "C" fn proxy_on_configure(_plugin: u32, size: usize) -> u32 {
             Err(_) => return 0,
         },
     };
-    GREETING.with(|g| *g.borrow_mut() = String::from_utf8_lossy(&text).into_owned());
+    GREETINGS.with(|g| g.borrow_mut().insert(plugin, String::from_utf8_lossy(&text).into()));
     match define_metric(Metric::Counter, "greeting_refused") {
-        Ok(metric) => REFUSED.with(|r| *r.borrow_mut() = metric),
+        Ok(metric) => REFUSED.with(|r| r.set(metric)),
         Err(_) => return 0,
     }
     1
+}
+
+#[no_mangle]
+pub extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
+    GREETINGS.with(|g| {
+        let mut greetings = g.borrow_mut();
+        if let Some(greeting) = greetings.get(&parent).cloned() {
+            greetings.insert(context, greeting);
+        }
+    });
+}
+
+#[no_mangle]
+pub extern "C" fn proxy_on_delete(context: u32) {
+    GREETINGS.with(|g| g.borrow_mut().remove(&context));
 }
 
 #[no_mangle]
@@ -37,7 +56,7 @@ pub extern "C" fn proxy_on_request_headers(_context: u32, _count: usize, _end: u
     if !path.starts_with("/private") || header(Map::RequestHeaders, "x-key").is_some() {
         return CONTINUE;
     }
-    let _ = REFUSED.with(|r| increment_metric(*r.borrow(), 1));
+    let _ = REFUSED.with(|r| increment_metric(r.get(), 1));
     if respond(403, &[], b"a key is needed\n").is_err() {
         log(Level::Error, "cannot refuse the request");
     }
@@ -45,7 +64,10 @@ pub extern "C" fn proxy_on_request_headers(_context: u32, _count: usize, _end: u
 }
 
 #[no_mangle]
-pub extern "C" fn proxy_on_response_headers(_context: u32, _count: usize, _end: u32) -> u32 {
-    let _ = GREETING.with(|g| add_header(Map::ResponseHeaders, "x-greeting", &g.borrow()));
+pub extern "C" fn proxy_on_response_headers(context: u32, _count: usize, _end: u32) -> u32 {
+    let greeting = GREETINGS.with(|g| g.borrow().get(&context).cloned());
+    if let Some(greeting) = greeting {
+        let _ = add_header(Map::ResponseHeaders, "x-greeting", &greeting);
+    }
     CONTINUE
 }
