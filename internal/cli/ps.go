@@ -14,15 +14,17 @@ func (a *app) psCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ps",
 		Short: "List what runs",
-		Args:  arguments(0, 0),
+		Long: `List what runs on the data directory, and on that of the hako.toml in this folder.
+Of a server it shows the apps and databases of the configuration in force.`,
+		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := a.dataDir()
-			if err != nil {
-				return err
-			}
-			infos, err := hakoapp.NewRegistry(data).List()
-			if err != nil {
-				return err
+			var infos []hakoapp.Info
+			for _, r := range a.registries() {
+				list, err := r.List()
+				if err != nil {
+					return err
+				}
+				infos = append(infos, list...)
 			}
 			if a.json {
 				if infos == nil {
@@ -36,7 +38,7 @@ func (a *app) psCommand() *cobra.Command {
 				}
 				return nil
 			}
-			t := newTable(a.Out, []int{4, 5}, "ID", "NAME", "IMAGE", "UP", "CPU", "MEMORY", "PORTS", "DATABASES")
+			t := newTable(a.Out, []int{4, 5}, "ID", "NAME", "IMAGE", "UP", "CPU", "MEMORY", "PORTS", "APPS", "DATABASES")
 			for _, info := range infos {
 				ports := info.Addresses
 				for _, p := range info.Ports {
@@ -44,7 +46,7 @@ func (a *app) psCommand() *cobra.Command {
 				}
 				t.row(info.ID, info.Name, info.Image, time.Since(info.Started).Truncate(time.Second).String(),
 					info.Usage.CPU.Truncate(time.Millisecond).String(), sizeText(info.Usage.Memory),
-					strings.Join(ports, " "), strings.Join(info.Databases, " "))
+					strings.Join(ports, " "), strings.Join(info.Apps, " "), strings.Join(info.Databases, " "))
 			}
 			return t.flush()
 		},

@@ -183,7 +183,11 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, process.Close()) }()
-	unregister, err := a.register(data, f, p, spec, process)
+	var journal *hakoapp.Journal // of what the guest writes, unless that is a terminal's
+	if !f.terminal {
+		journal = hakoapp.NewJournal(runJournal)
+	}
+	unregister, err := a.register(data, f, p, spec, process, journal)
 	if err != nil {
 		return 0, err
 	}
@@ -193,6 +197,9 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 		return 0, err
 	}
 	defer restore()
+	if journal != nil {
+		streams.Stdout, streams.Stderr = journal.Stream(streams.Stdout, "stdout"), journal.Stream(streams.Stderr, "stderr")
+	}
 	*started = true
 	return process.Run(ctx, streams)
 }
@@ -361,7 +368,7 @@ func withTmp(s hakoapp.Spec) []wasi.Tmp {
 }
 
 // register makes the process known to ps, exec and stop.
-func (a *app) register(data string, f *runFlags, p *program, spec hakoapp.Spec, process *hakoapp.Process) (unregister func(), err error) {
+func (a *app) register(data string, f *runFlags, p *program, spec hakoapp.Spec, process *hakoapp.Process, journal *hakoapp.Journal) (unregister func(), err error) {
 	info := hakoapp.Info{
 		ID: hakoapp.NewID(), Name: f.name, Image: p.name, Args: p.args[min(1, len(p.args)):],
 		PID: os.Getpid(), Started: time.Now(), Ports: process.Ports(),
@@ -377,7 +384,7 @@ func (a *app) register(data string, f *runFlags, p *program, spec hakoapp.Spec, 
 		if f.name == "" {
 			info.Name = hakoapp.NewName()
 		}
-		registration, err := registry.Register(info.Name, &controlled{process, info})
+		registration, err := registry.Register(info.Name, &controlled{process, info, journal})
 		switch {
 		case err == nil:
 			return func() { registration.Close() }, nil
@@ -393,8 +400,15 @@ func (a *app) register(data string, f *runFlags, p *program, spec hakoapp.Spec, 
 // controlled is a process with what it tells of itself.
 type controlled struct {
 	*hakoapp.Process
-	info hakoapp.Info
+	info    hakoapp.Info
+	journal *hakoapp.Journal
 }
+
+// runJournal is how many bytes of what a guest writes are kept for hako logs.
+const runJournal = 1 << 20
+
+// Journal implements app.Logger.
+func (c *controlled) Journal() *hakoapp.Journal { return c.journal }
 
 func (c *controlled) Info() hakoapp.Info {
 	info := c.info
