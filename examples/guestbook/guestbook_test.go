@@ -33,9 +33,10 @@ func TestGuestbook(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
 	base := "http://" + s.Addresses()[0] + "/"
+	page := base
 	get := func(version string, want ...string) {
 		t.Helper()
-		resp, err := http.Get(base)
+		resp, err := http.Get(page)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +62,10 @@ func TestGuestbook(t *testing.T) {
 			t.Errorf("entry %d: %s", i, resp.Status)
 		}
 	}
-	get("guestbook@2", "Ada", "&lt;b&gt;Bob", "hello")
+	get("guestbook@2", "Ada", "&lt;b&gt;Bob", "hello", `href="/?hako-snapshot=guestbook%401"`)
+	page = base + "?hako-snapshot=guestbook%401"
+	get("guestbook@1", "Ada", "as it was at <strong>version 1</strong>", `href="/">Back to now`)
+	page = base
 	resp, err := http.PostForm(base, url.Values{"name": {"x"}})
 	if err != nil {
 		t.Fatal(err)
