@@ -66,6 +66,15 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // could.
 func (e *exchange) crash(p any) bool {
 	if p == http.ErrAbortHandler {
+		if !e.begun {
+			// An app gives up when its client does: who only was too slow, or
+			// sent too much, can still be told.
+			e.body.settle()
+			if bad := e.body.failure(); bad != nil && bodyStatus(bad) != http.StatusBadRequest {
+				e.failBody(bad)
+				return true
+			}
+		}
 		e.aborted = true
 		return false
 	}

@@ -202,7 +202,11 @@ func (l *listener) drop(f *front) {
 // connState takes connections that have ended from a front's count; accept
 // adds them.
 func (l *listener) connState(f *front) func(net.Conn, http.ConnState) {
-	return func(_ net.Conn, state http.ConnState) {
+	return func(conn net.Conn, state http.ConnState) {
+		if state == http.StateActive {
+			answerSlow(conn)
+			return
+		}
 		if state != http.StateClosed && state != http.StateHijacked {
 			return
 		}
@@ -435,52 +439,6 @@ func (s *slots) give() {
 		close(s.freed)
 		s.freed = make(chan struct{})
 	}
-}
-
-// wrap gives the slot back when the connection is closed. The wrapped
-// connection keeps the ways around user space that the kernel has.
-func (s *slots) wrap(c net.Conn, closed func()) net.Conn {
-	release := sync.OnceFunc(func() {
-		s.give()
-		closed()
-	})
-	switch c := c.(type) {
-	case *net.TCPConn:
-		return &tcpConn{c, release}
-	case *net.UnixConn:
-		return &unixConn{c, release}
-	}
-	return &anyConn{c, release}
-}
-
-type tcpConn struct {
-	*net.TCPConn
-	release func()
-}
-
-func (c *tcpConn) Close() error {
-	defer c.release()
-	return c.TCPConn.Close()
-}
-
-type unixConn struct {
-	*net.UnixConn
-	release func()
-}
-
-func (c *unixConn) Close() error {
-	defer c.release()
-	return c.UnixConn.Close()
-}
-
-type anyConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *anyConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }
 
 func minTLS(c *config.TLS) uint16 {

@@ -1,0 +1,71 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Who is too slow is told so, once, and who has nothing to say is not.
+func TestSlowClientsAreTold(t *testing.T) {
+	dir := t.TempDir()
+	issue(t, dir, "a", "a.test")
+	gaveUp := func(_ http.ResponseWriter, r *http.Request, _ *Account) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			panic(http.ErrAbortHandler) // as an app does whose client has gone
+		}
+	}
+	h := startIn(t, dir, "[server]\nlisten = ['127.0.0.1:0', 'https://127.0.0.1:0']\ntls.certificates = [{ cert = 'a.pem', key = 'a.key' }]\ntimeouts.header = '200ms'\ntimeouts.body = '200ms'\ntimeouts.idle = '200ms'\n[[app]]\nname = 'a'\nimage = 'x.wasm'\n[[route]]\napp = 'a'\nmax_body = '1KiB'", Options{
+		Apps: func(string) (App, error) { return appFunc(gaveUp), nil },
+	})
+	const okay = "HTTP/1.1 200 OK"
+	const late = "HTTP/1.1 408 Request Timeout"
+	for i, address := range h.Addresses() {
+		for _, c := range []struct {
+			text string
+			want []string // status lines
+		}{
+			{"", nil},
+			{"G", []string{late}},
+			{"GET / HTTP/1.1\r\nHost: a\r\n", []string{late}},
+			{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", []string{okay}}, // then it is idle
+			{"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", []string{okay, okay}},
+			// What came along with the request before is not taken for a beginning.
+			{"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a", []string{okay}},
+			{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", []string{late}},
+			{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", []string{late}},
+			{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n", []string{okay, okay}},
+			{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + strings.Repeat("x", 2000) + "\r\n0\r\n\r\n", []string{"HTTP/1.1 413 Request Entity Too Large"}},
+		} {
+			var conn net.Conn
+			var err error
+			if i == 1 {
+				conn, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+			} else {
+				conn, err = net.Dial("tcp", address)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.WriteString(conn, c.text); err != nil {
+				t.Error(err)
+			}
+			answer, _ := io.ReadAll(conn)
+			_ = conn.Close()
+			var got []string
+			for line := range strings.Lines(string(answer)) {
+				if strings.HasPrefix(line, "HTTP/") {
+					got = append(got, strings.TrimSpace(line))
+				}
+			}
+			if strings.Join(got, "|") != strings.Join(c.want, "|") {
+				t.Errorf("listener %d, %.70q: answered %q, want %q", i, c.text, got, c.want)
+			}
+		}
+	}
+}
