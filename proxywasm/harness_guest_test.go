@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -104,9 +105,15 @@ func load(t *testing.T, path string, cfg pw.Config) (*pw.Plugin, *guestLog) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if n := p.Stats().Crashes; n != 0 {
+			t.Errorf("%d VMs crashed", n)
+		}
+	})
 	return p, log
 }
 
+// tryLoad is load for plugins that may fail.
 func tryLoad(t *testing.T, path string, cfg pw.Config) (*pw.Plugin, *guestLog, error) {
 	t.Helper()
 	log := &guestLog{t: t}
@@ -124,15 +131,11 @@ func tryLoad(t *testing.T, path string, cfg pw.Config) (*pw.Plugin, *guestLog, e
 		return nil, log, err
 	}
 	t.Cleanup(func() {
-		crashes := p.Stats().Crashes
 		p.Close()
 		select {
 		case <-p.Done():
 		case <-time.After(30 * time.Second):
 			t.Error("the plugin does not come to its end")
-		}
-		if crashes != 0 {
-			t.Errorf("%d VMs crashed", crashes)
 		}
 	})
 	return p, log, nil
@@ -171,6 +174,18 @@ func (l *guestLog) count(line string) (n int) {
 		}
 	}
 	return n
+}
+
+// matching returns the lines that have text in them.
+func (l *guestLog) matching(text string) (lines []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, have := range l.lines {
+		if strings.Contains(have, text) {
+			lines = append(lines, have)
+		}
+	}
+	return lines
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {

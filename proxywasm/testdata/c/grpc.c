@@ -1,6 +1,7 @@
 /* Asks a gRPC service about each request: by one call for paths under /call, by
    a stream of two messages for others. The request waits for the answer, which
-   becomes the header x-grpc. */
+   becomes the header x-grpc. A call that succeeds ends with its message; only
+   one that fails is closed. */
 #include <stdio.h>
 
 #include "proxy_wasm.h"
@@ -11,6 +12,7 @@ PROXY_WASM_PLUGIN
 enum { MANY = 64 };
 static struct {
   uint32_t call, context;
+  int one;
   char text[200];
 } waiting[MANY];
 
@@ -58,6 +60,7 @@ uint32_t proxy_on_request_headers(uint32_t context, size_t count, uint32_t end) 
   int i = find(0);
   waiting[i].call = call;
   waiting[i].context = context;
+  waiting[i].one = one;
   waiting[i].text[0] = 0;
   return PROXY_PAUSE;
 }
@@ -72,6 +75,8 @@ void proxy_on_grpc_receive(uint32_t plugin, uint32_t call, size_t size) {
   proxy_string s = proxy_buffer(PROXY_GRPC_MESSAGE, 0, size);
   note(call, ", message ", s.text ? s.text : "none");
   free(s.text);
+  int i = find(call);
+  if (waiting[i].one) finish(i);
 }
 
 void proxy_on_grpc_receive_trailing_metadata(uint32_t plugin, uint32_t call, size_t count) {
