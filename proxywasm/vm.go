@@ -21,6 +21,7 @@ type vm struct {
 	number  int
 	in      *engine.Instance
 	log     [2]logWriter // standard output and error
+	clock   wasiClock
 
 	load    atomic.Int32 // goroutines that want the lock or hold it
 	started time.Time
@@ -53,9 +54,9 @@ type vm struct {
 type phase int
 
 const (
-	phaseRun   phase = iota
-	phaseStart       // _start, _initialize and main: only logs and WASI
-	phaseAlloc       // the allocator, likewise
+	phaseStart phase = iota // _start, _initialize and main: only logs and WASI
+	phaseRun
+	phaseAlloc // the allocator, as phaseStart
 )
 
 var errVMClosed = errors.New("the plugin was closed")
@@ -66,9 +67,10 @@ type vmKey struct{}
 // open gives the vm its instance, by f.
 func (vm *vm) open(f func(engine.Config) (*engine.Instance, error)) error {
 	cfg := &vm.plugin.cfg
+	vm.clock.Clock = cfg.Clock
 	vm.log = [2]logWriter{{vm, LogInfo}, {vm, LogError}}
 	system, err := wasi.NewSystem(wasi.Config{
-		Env: cfg.Env, Stdout: &vm.log[0], Stderr: &vm.log[1], Clock: wasiClock{cfg.Clock}, Random: vm.random(),
+		Env: cfg.Env, Stdout: &vm.log[0], Stderr: &vm.log[1], Clock: &vm.clock, Random: vm.random(),
 	})
 	if err != nil {
 		return err
@@ -86,7 +88,6 @@ func (vm *vm) open(f func(engine.Config) (*engine.Instance, error)) error {
 func (vm *vm) start() error {
 	ctx := context.Background()
 	if vm.profile.Start != "" {
-		vm.phase = phaseStart
 		if _, err := vm.in.Call(ctx, vm.profile.Start); err != nil {
 			return fmt.Errorf("%s: %w", vm.profile.Start, err)
 		}
@@ -95,8 +96,8 @@ func (vm *vm) start() error {
 				return fmt.Errorf("%s: %w", main.name, err)
 			}
 		}
-		vm.phase = phaseRun
 	}
+	vm.phase = phaseRun
 	for i := range vm.plugin.cfg.Roots {
 		if err := vm.startRoot(vm.newRoot(i)); err != nil {
 			return err
@@ -140,7 +141,7 @@ func (vm *vm) call(c *scope, cb callback, args ...uint64) (uint64, bool) {
 	}
 	vm.stack = [8]uint64{}
 	copy(vm.stack[:f.params], args)
-	vm.current, vm.effective, vm.calling = c, nil, cb
+	vm.current, vm.effective, vm.calling, vm.clock.today = c, nil, cb, 0
 	if vm.plugin.cfg.Recorder != nil {
 		vm.recordEnter(f.name, vm.stack[:f.params])
 	}
@@ -245,6 +246,7 @@ func (vm *vm) context() *scope {
 // snapshot is what forks need to know beside the memory.
 type snapshot struct {
 	nextID uint32
+	slept  time.Duration
 	roots  []rootSnapshot
 }
 
@@ -255,7 +257,7 @@ type rootSnapshot struct {
 
 // snapshot tells whether the VM can be forked: not with calls under way.
 func (vm *vm) snapshot() (snapshot, error) {
-	s := snapshot{nextID: vm.nextID}
+	s := snapshot{nextID: vm.nextID, slept: vm.clock.slept}
 	for _, r := range vm.roots {
 		if len(r.calls) > 0 {
 			return s, errors.New("it made calls while it was configured")
@@ -270,6 +272,7 @@ func (vm *vm) snapshot() (snapshot, error) {
 
 // restore makes a fork know what its template knew.
 func (vm *vm) restore(s snapshot) {
+	vm.phase = phaseRun
 	for i, r := range s.roots {
 		vm.nextID = r.id - 1
 		root := vm.newRoot(i)
@@ -279,17 +282,27 @@ func (vm *vm) restore(s snapshot) {
 		}
 		root.armTick()
 	}
-	vm.nextID, vm.running = s.nextID, true
+	vm.nextID, vm.clock.slept, vm.running = s.nextID, s.slept, true
 }
 
 // wasiClock is the clock that a plugin sees by WASI. Waiting for a time is
-// over at once: a plugin that sleeps would hold up all streams of its VM.
-type wasiClock struct{ Clock }
+// over at once, as it would hold up all streams of the VM, and the clock goes
+// on as if the time had passed: the monotonic one for good, that of the day
+// until the callback is over.
+type wasiClock struct {
+	Clock
+	slept, today time.Duration
+}
 
-func (c wasiClock) Realtime() int64  { return c.Now().UnixNano() }
-func (c wasiClock) Monotonic() int64 { return int64(c.Now().Sub(processStart)) + 1 }
+func (c *wasiClock) Realtime() int64 { return c.Now().Add(c.today).UnixNano() }
 
-func (wasiClock) After(time.Duration) (<-chan time.Time, func()) { return fired, func() {} }
+func (c *wasiClock) Monotonic() int64 { return int64(c.Now().Add(c.slept).Sub(processStart)) + 1 }
+
+func (c *wasiClock) After(d time.Duration) (<-chan time.Time, func()) {
+	c.slept += d
+	c.today += d
+	return fired, func() {}
+}
 
 var (
 	processStart = time.Now()
