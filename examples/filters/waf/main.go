@@ -4,7 +4,7 @@
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -tags no_fs_access -o waf.wasm .
 //
-// Its configuration is JSON; see [settings]. Without any, the Core Rule Set
+// Its configuration is JSON; see [rules.Settings]. Without any, the Core Rule Set
 // blocks at paranoia level 1.
 package main
 
@@ -16,6 +16,8 @@ import (
 	"github.com/corazawaf/coraza/v3/types"
 	"github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm"
 	sdk "github.com/proxy-wasm/proxy-wasm-go-sdk/proxywasm/types"
+
+	"github.com/hako-run/hako/examples/filters/waf/rules"
 )
 
 func main() {}
@@ -44,7 +46,7 @@ func (p *plugin) OnPluginStart(size int) sdk.OnPluginStartStatus {
 			return sdk.OnPluginStartStatusFailed
 		}
 	}
-	settings, err := parseSettings(text)
+	settings, err := rules.Parse(text)
 	if err != nil {
 		proxywasm.LogCritical(err.Error())
 		return sdk.OnPluginStartStatusFailed
@@ -52,7 +54,7 @@ func (p *plugin) OnPluginStart(size int) sdk.OnPluginStartStatus {
 	p.waf, err = coraza.NewWAF(coraza.NewWAFConfig().
 		WithRootFS(coreruleset.FS).
 		WithErrorCallback(logMatch).
-		WithDirectives(settings.directives()))
+		WithDirectives(settings.Directives()))
 	if err != nil {
 		proxywasm.LogCriticalf("parse the rules: %v", err)
 		return sdk.OnPluginStartStatusFailed

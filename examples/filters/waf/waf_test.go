@@ -9,6 +9,8 @@ import (
 	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
 	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/types"
+
+	"github.com/hako-run/hako/examples/filters/waf/rules"
 )
 
 // A request of testdata/requests.json, and the status that it is refused
@@ -32,11 +34,11 @@ func requests(t testing.TB) []request {
 }
 
 func firewall(t testing.TB, config string) coraza.WAF {
-	settings, err := parseSettings([]byte(config))
+	settings, err := rules.Parse([]byte(config))
 	if err != nil {
 		t.Fatal(err)
 	}
-	waf, err := coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(coreruleset.FS).WithDirectives(settings.directives()))
+	waf, err := coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(coreruleset.FS).WithDirectives(settings.Directives()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,19 +109,8 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for _, config := range []string{`{"rule": []}`, `[]`, `{"rules": "x"}`} {
-		if _, err := parseSettings([]byte(config)); err == nil || !strings.Contains(err.Error(), "configuration") {
+		if _, err := rules.Parse([]byte(config)); err == nil || !strings.Contains(err.Error(), "configuration") {
 			t.Errorf("%s: %v", config, err)
 		}
-	}
-}
-
-func BenchmarkNative(b *testing.B) {
-	waf := firewall(b, "")
-	for _, r := range requests(b)[:6] {
-		b.Run(r.Name, func(b *testing.B) {
-			for b.Loop() {
-				judge(b, waf, r)
-			}
-		})
 	}
 }

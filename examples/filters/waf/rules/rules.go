@@ -1,4 +1,5 @@
-package main
+// Package rules reads the firewall's configuration.
+package rules
 
 import (
 	"bytes"
@@ -7,13 +8,13 @@ import (
 	"strings"
 )
 
-// settings is the plugin's configuration:
+// Settings are the plugin's configuration:
 //
 //	{
 //	  "setup": ["SecAction \"id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=2\""],
 //	  "rules": ["SecRuleRemoveById 920350"]
 //	}
-type settings struct {
+type Settings struct {
 	// Setup are SecLang directives that come before the Core Rule Set, such as
 	// those that set its paranoia level and its thresholds.
 	Setup []string `json:"setup"`
@@ -46,8 +47,8 @@ SecRequestBodyLimit 1048576
 SecRequestBodyInMemoryLimit 1048576
 `
 
-// parseSettings reads a configuration; it may be empty.
-func parseSettings(text []byte) (s settings, err error) {
+// Parse reads a configuration; it may be empty.
+func Parse(text []byte) (s Settings, err error) {
 	if len(bytes.TrimSpace(text)) > 0 {
 		d := json.NewDecoder(bytes.NewReader(text))
 		d.DisallowUnknownFields()
@@ -58,8 +59,8 @@ func parseSettings(text []byte) (s settings, err error) {
 	return s, nil
 }
 
-// directives returns the SecLang that the settings stand for.
-func (s *settings) directives() string {
+// Directives returns the SecLang that the settings stand for.
+func (s *Settings) Directives() string {
 	engine := "On"
 	if s.DetectOnly {
 		engine = "DetectionOnly"
