@@ -176,7 +176,7 @@ func (h hostCall) scope() *scope { return h.vm.context() }
 var hostFunctions []hostFunction
 
 func init() {
-	for _, group := range [][]hostFunction{headerFunctions, bufferFunctions, streamFunctions, callFunctions, sharedFunctions, metricFunctions, systemFunctions} {
+	for _, group := range [][]hostFunction{headerFunctions, bufferFunctions, streamFunctions, callFunctions, sharedFunctions, metricFunctions, systemFunctions, higressFunctions} {
 		hostFunctions = append(hostFunctions, group...)
 	}
 }

@@ -2,7 +2,6 @@ package proxywasm
 
 import (
 	"errors"
-	"strings"
 	"time"
 )
 
@@ -14,8 +13,6 @@ var callFunctions = []hostFunction{
 	{name: "proxy_grpc_send", params: "iiii", call: grpcSend},
 	{name: "proxy_grpc_cancel", params: "i", call: grpcCancel},
 	{name: "proxy_grpc_close", params: "i", call: grpcClose},
-	{name: "proxy_redis_init", params: "iiiiiii", call: redisInit},
-	{name: "proxy_redis_call", params: "iiiii", call: redisCall},
 }
 
 func milliseconds(n uint32) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -222,52 +219,6 @@ func grpcClose(h hostCall, p []uint64) Status {
 		_ = oc.stream.Send(nil, true)
 	}
 	return StatusOK
-}
-
-func redisInit(h hostCall, p []uint64) Status {
-	in, ok := h.texts(p[0], p[1], p[2], p[3], p[4], p[5])
-	if !ok {
-		return StatusInvalidMemoryAccess
-	}
-	d, ok := h.vm.plugin.cfg.Dispatcher.(RedisDispatcher)
-	if !ok || !h.vm.plugin.allow.may("redis", redisUpstream(in[0])) {
-		return StatusBadArgument
-	}
-	if err := d.RedisInit(redisUpstream(in[0]), in[1], in[2], milliseconds(uint32(p[6]))); err != nil {
-		h.vm.plugin.log(LogWarn, h.scope(), "proxy_redis_init: "+err.Error())
-		return errorStatus(err, StatusBadArgument)
-	}
-	return StatusOK
-}
-
-func redisCall(h hostCall, p []uint64) Status {
-	in, ok := h.texts(p[0], p[1], p[2], p[3])
-	if !ok || !h.room(p[4], 4) {
-		return StatusInvalidMemoryAccess
-	}
-	d, ok := h.vm.plugin.cfg.Dispatcher.(RedisDispatcher)
-	if !ok || !h.vm.plugin.allow.may("redis", redisUpstream(in[0])) {
-		return StatusBadArgument
-	}
-	root := h.scope().root
-	oc, status := root.newCall(&root.nextHTTP, 1)
-	if status != StatusOK {
-		return status
-	}
-	cancel, err := d.Redis(redisUpstream(in[0]), []byte(in[1]), func(response []byte, err error) {
-		root.vm.post(func() { oc.redisAnswer(response, err) })
-	})
-	if status := oc.dispatched(cancel, err, StatusBadArgument); status != StatusOK {
-		return status
-	}
-	h.put32(p[4], oc.token)
-	return StatusOK
-}
-
-// redisUpstream cuts off what Higress' plugins add to a name, "?db=1".
-func redisUpstream(name string) string {
-	name, _, _ = strings.Cut(name, "?")
-	return name
 }
 
 func errorStatus(err error, unknown Status) Status {

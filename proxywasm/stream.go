@@ -62,6 +62,8 @@ type note struct {
 	what noteKind
 	dir  StreamType
 	r    *LocalResponse
+	data []byte // to be injected
+	end  bool
 }
 
 type noteKind int
@@ -71,6 +73,7 @@ const (
 	noteReset
 	noteRespond
 	noteRoute
+	noteInject
 )
 
 func (n note) tell() {
@@ -83,6 +86,8 @@ func (n note) tell() {
 		n.s.host.Respond(n.r)
 	case noteRoute:
 		n.s.host.ClearRouteCache()
+	case noteInject:
+		n.s.host.(Injector).Inject(n.data, n.end)
 	}
 }
 
@@ -164,7 +169,7 @@ func (s *Stream) idle() Action {
 }
 
 func (s *Stream) note(what noteKind, t StreamType, r *LocalResponse) {
-	s.vm.notes = append(s.vm.notes, note{s, what, t, r})
+	s.vm.notes = append(s.vm.notes, note{s: s, what: what, dir: t, r: r})
 }
 
 // pause changes what Wait sees.
@@ -328,7 +333,7 @@ func (s *Stream) failWithout() {
 		return
 	}
 	s.failed = true
-	s.end(func(what noteKind, t StreamType, r *LocalResponse) { note{s, what, t, r}.tell() })
+	s.end(func(what noteKind, t StreamType, r *LocalResponse) { note{s: s, what: what, dir: t, r: r}.tell() })
 }
 
 // resume lets a direction go on that is held.
