@@ -21,6 +21,9 @@ type Account struct {
 	Pin     string
 	Pinned  string
 	Refused string
+	// A replay shows the guest not Pinned but Told: what it saw at first.
+	Replay bool
+	Told   string
 	// If Branch is not "", the app is to work on branches of those of the
 	// databases that are in Branched, and says in Branches which it has made.
 	Branch   string

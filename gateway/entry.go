@@ -24,7 +24,12 @@ type Entry struct {
 	Status int       `json:"status"`
 	Bytes  int64     `json:"bytes"`
 	App    EntryApp  `json:"app"`
-	Replay string    `json:"replay,omitempty"` // the ID of the request that this one repeats
+
+	Received int64  `json:"received,omitempty"` // bytes of the request's body
+	Agent    string `json:"agent,omitempty"`
+	Referer  string `json:"referer,omitempty"`
+
+	Replay string `json:"replay,omitempty"` // the ID of the request that this one repeats
 
 	// What the recorder adds.
 	Header   http.Header `json:"header,omitempty"`
@@ -87,7 +92,9 @@ func (e *exchange) entry() Entry {
 	a := &e.account
 	n := Entry{
 		Time: e.began, ID: e.id, Client: e.client, Method: e.request.Method, Host: e.host, URI: e.uri, User: e.user,
-		Status: e.status, Bytes: e.written, App: EntryApp{Name: e.route.config.App, Pinned: a.Pinned},
+		Status: e.status, Bytes: e.written, Received: e.body.bytes(),
+		Agent: e.request.Header.Get("User-Agent"), Referer: e.request.Header.Get("Referer"),
+		App: EntryApp{Name: e.route.config.App, Pinned: a.Pinned},
 	}
 	if e.secure {
 		n.Scheme = "https"

@@ -149,7 +149,7 @@ func (e *exchange) WriteHeader(status int) {
 		if e.id != "" {
 			h[requestID] = []string{e.id}
 		}
-		if r.compress {
+		if r.compress && e.server.replay == nil {
 			e.encoder = compress(e, h, status)
 		}
 	}

@@ -121,9 +121,12 @@ func (s *server) serve(e *exchange, r *http.Request) {
 		return
 	}
 	e.route = rt
-	if s.replay != nil && rt.config.App == "" {
+	if s.replay != nil && rt.config.App != s.replay.App {
 		s.replay.refused = ErrNotReplayed
-		e.fail(http.StatusNotImplemented, ErrNotReplayed)
+		if rt.config.App != "" {
+			s.replay.refused = fmt.Errorf("run a request to app %s again: by now, app %s answers it", s.replay.App, rt.config.App)
+		}
+		e.fail(http.StatusNotImplemented, s.replay.refused)
 		return
 	}
 	setPath(r.URL, match, raw)

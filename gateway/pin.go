@@ -49,7 +49,8 @@ func (p *pinning) ask(e *exchange, r *http.Request) {
 		a.Pin, e.pinCookie = asked, false
 	}
 	if replay := e.server.replay; replay != nil {
-		a.Pin, a.Branch, a.Branched, e.pinCookie = replay.Pin, replay.Branch, replay.Branched, false
+		a.Pin, a.Replay, a.Told, e.pinCookie = replay.Pin, true, replay.Told, false
+		a.Branch, a.Branched = replay.Branch, replay.Branched
 	}
 }
 

@@ -119,22 +119,25 @@ redirect = "/x"
 		a, err := h.Replay(w, r, &p)
 		return w, a, err
 	}
-	w, a, err := replay("POST", "/show?q=1&hako-snapshot=x", "", Replay{Of: id, Client: "9.8.7.6", Pin: "shop@42", Secure: true})
+	w, a, err := replay("POST", "/show?q=1&hako-snapshot=x", "", Replay{Of: id, App: "show", Client: "9.8.7.6", Pin: "shop@42", Secure: true})
 	if err != nil || w.Code != 200 || a.Pinned != "shop@42" || w.Header().Get("X-Hako-Snapshot") != "shop@42" ||
 		!strings.HasPrefix(w.Body.String(), "POST /show?q=1&hako-snapshot=x host=example.com from=9.8.7.6 scheme=https") {
 		t.Errorf("%d %v %v %v\n%s", w.Code, w.Header(), a, err, w.Body)
 	}
 	eventually(t, "it is logged", func() bool { return strings.Contains(h.access.String(), `"replay":"`+id+`"`) })
-	if w, _, err := replay("POST", "/echo", "abc", Replay{User: "ann", Pin: "*@head"}); err != nil || w.Body.String() != "abc" {
+	if w, _, err := replay("POST", "/echo", "abc", Replay{App: "echo", User: "ann", Pin: "*@head"}); err != nil || w.Body.String() != "abc" {
 		t.Errorf("behind basic auth: %d %q, %v", w.Code, w.Body, err)
 	}
-	if _, _, err := replay("GET", "/elsewhere", "", Replay{Pin: "*@head"}); !errors.Is(err, ErrNotReplayed) {
+	if _, _, err := replay("GET", "/elsewhere", "", Replay{App: "show", Pin: "*@head"}); !errors.Is(err, ErrNotReplayed) {
 		t.Errorf("a redirect: %v", err)
+	}
+	if _, _, err := replay("GET", "/text", "", Replay{App: "show", Pin: "*@head"}); err == nil || !strings.Contains(err.Error(), "app text answers") {
+		t.Errorf("by another app: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
 	r2, _ := http.NewRequestWithContext(ctx, "GET", "http://example.com/show", nil)
-	if _, err := h.Replay(httptest.NewRecorder(), r2, &Replay{}); err != nil { // show does not look
+	if _, err := h.Replay(httptest.NewRecorder(), r2, &Replay{App: "show"}); err != nil { // show does not look
 		t.Error(err)
 	}
 }

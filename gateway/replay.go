@@ -10,10 +10,12 @@ import (
 // A Replay is a request to an app that is run again.
 type Replay struct {
 	Of       string // the first one's ID
+	App      string // that is to answer
 	Client   string // its client's address
 	User     string // whom basic auth let in
 	Secure   bool   // it came by TLS
 	Pin      string // the snapshots to run on
+	Told     string // what the first one was pinned to, "" if it was not
 	Branch   string // work on branches of the databases in Branched; see Account
 	Branched []string
 

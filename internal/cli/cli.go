@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/hako-run/hako/internal/nearest"
+	"github.com/hako-run/hako/internal/server"
 	"github.com/hako-run/hako/pagestore"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -98,10 +99,13 @@ type app struct {
 	storeOptions pagestore.Options
 	checkMemory  int64 // bytes of the largest database that verify checks in memory
 
-	// shared is the store of a server that runs this command for another
-	// process, and dir is where that one is; nil and "" otherwise.
+	// server runs this command for another process, shared is its store, and
+	// dir is where that process is; nil and "" otherwise.
+	server *server.Server
 	shared *pagestore.Store
 	dir    string
+
+	args []string // the command line
 
 	// keepsInterrupt is set while the interactive shell deals with Ctrl-C.
 	keepsInterrupt atomic.Bool
@@ -121,6 +125,7 @@ func (a *app) restoreTerminal() {
 func newApp(s Streams) *app { return &app{Streams: s, checkMemory: checkMemory} }
 
 func (a *app) run(ctx context.Context, args []string) int {
+	a.args = args
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(a.In)
@@ -173,7 +178,7 @@ func (a *app) rootCommand() *cobra.Command {
 	_ = root.MarkPersistentFlagDirname("data")
 	group(root)
 	root.AddCommand(a.imageCommands()...)
-	root.AddCommand(a.runCommand(), a.execCommand(), a.psCommand(), a.logsCommand(), a.statsCommand(), a.stopCommand(), a.upCommand(), a.reloadCommand(), a.checkCommand(), a.initCommand(), a.dbCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.execCommand(), a.psCommand(), a.logsCommand(), a.statsCommand(), a.replayCommand(), a.stopCommand(), a.upCommand(), a.reloadCommand(), a.checkCommand(), a.initCommand(), a.dbCommand(), a.versionCommand())
 	return root
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	hakoapp "github.com/hako-run/hako/app"
+	"github.com/hako-run/hako/internal/server"
 	"github.com/hako-run/hako/pagestore"
 	"github.com/spf13/cobra"
 )
@@ -34,23 +35,11 @@ func (a *app) delegate(ctx context.Context, root *cobra.Command, args []string, 
 	if err != nil {
 		return 0, false
 	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return 0, false
-	}
 	for _, info := range infos {
 		if info.PID != locked.PID || !info.Commands {
 			continue
 		}
-		relay, err := newRelay(hakoapp.Streams{Stdin: a.In, Stdout: a.Out, Stderr: a.Err})
-		if err != nil {
-			fmt.Fprintf(a.Err, "hako: %v\n", err)
-			return exitFailed, true
-		}
-		code, err := registry.Command(ctx, info.Name, hakoapp.Command{
-			Args: args, Dir: dir, Stdin: relay.in, Stdout: relay.out, Stderr: relay.err,
-		})
-		relay.close()
+		code, err := a.relayed(ctx, registry, info.Name, args)
 		switch {
 		case ctx.Err() != nil:
 			fmt.Fprintln(a.Err, "hako: interrupted")
@@ -64,16 +53,30 @@ func (a *app) delegate(ctx context.Context, root *cobra.Command, args []string, 
 	return 0, false
 }
 
-// runFor runs a command line of another process on a store that this one has
-// open, and returns its exit code.
-func runFor(ctx context.Context, store *pagestore.Store, c hakoapp.Command) (code int, err error) {
+// relayed has a process run a command line of this one, with its streams.
+func (a *app) relayed(ctx context.Context, registry *hakoapp.Registry, name string, args []string) (code int, err error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return 0, err
+	}
+	relay, err := newRelay(hakoapp.Streams{Stdin: a.In, Stdout: a.Out, Stderr: a.Err})
+	if err != nil {
+		return 0, err
+	}
+	defer relay.close()
+	return registry.Command(ctx, name, hakoapp.Command{Args: args, Dir: dir, Stdin: relay.in, Stdout: relay.out, Stderr: relay.err})
+}
+
+// runFor runs a command line of another process in the server that this one
+// is, and returns its exit code.
+func runFor(ctx context.Context, s *server.Server, c hakoapp.Command) (code int, err error) {
 	defer func() {
 		if v := recover(); v != nil { // which must not end the server
 			err = fmt.Errorf("a mistake in hako: %v\n%s", v, debug.Stack())
 		}
 	}()
 	a := newApp(Streams{In: c.Stdin, Out: c.Stdout, Err: c.Stderr})
-	a.shared, a.dir = store, c.Dir
+	a.server, a.shared, a.dir = s, s.Store(), c.Dir
 	return a.run(ctx, c.Args), nil
 }
 

@@ -186,7 +186,7 @@ func (u *upProcess) Exec(ctx context.Context, x hakoapp.Exec) (int, error) {
 
 // Command runs a command of another process on the server's databases.
 func (u *upProcess) Command(ctx context.Context, c hakoapp.Command) (int, error) {
-	return runFor(ctx, u.server.Store(), c)
+	return runFor(ctx, u.server, c)
 }
 
 // Reload loads the configuration again.

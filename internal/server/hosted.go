@@ -189,7 +189,13 @@ func (h *hosted) ServeApp(w http.ResponseWriter, r *http.Request, a *gateway.Acc
 			return
 		}
 		defer pin.Close()
-		r.Header.Set(app.SnapshotHeader, a.Pinned) // the guest may want to say so
+		told := a.Pinned // the guest may want to say so
+		if a.Replay {
+			told = a.Told
+		}
+		if told != "" {
+			r.Header.Set(app.SnapshotHeader, told)
+		}
 		call.Pin = pin
 	}
 	h.service.Serve(w, r, call, &rec)

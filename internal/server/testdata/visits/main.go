@@ -5,6 +5,7 @@ package main
 import (
 	"database/sql"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -37,6 +38,22 @@ func answer(path, pinned string) string {
 }
 
 func init() {
+	// Says what was said, and how many have said something.
+	http.HandleFunc("/say", func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		var n int
+		if err == nil {
+			_, err = db.Exec("CREATE TABLE IF NOT EXISTS said(x); INSERT INTO said VALUES (?)", string(b))
+		}
+		if err == nil {
+			err = db.QueryRow("SELECT count(*) FROM said").Scan(&n)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		fmt.Fprintf(w, "%d: %s by %s", n, b, r.Header.Get("X-Speaker"))
+	})
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, answer(r.URL.Path, r.Header.Get("X-Hako-Snapshot")))
 	})
