@@ -76,6 +76,12 @@ func (f *hostFile) Allocate(off, n int64) error {
 	return f.with(func() error { return f.allocate(off, n) })
 }
 
+// Lock implements Locker.
+func (f *hostFile) Lock(mode LockMode) error {
+	how := [...]int{Unlocked: unix.LOCK_UN, LockedShared: unix.LOCK_SH, LockedAlone: unix.LOCK_EX}[mode]
+	return f.with(func() error { return unix.Flock(f.fd, how|unix.LOCK_NB) })
+}
+
 func (f *hostFile) Sync(dataOnly bool) error {
 	return f.with(func() error { return f.sync(dataOnly) })
 }

@@ -38,6 +38,7 @@ func Instantiate(ctx context.Context, r wazero.Runtime) error {
 	}{
 		{ModuleName, [][]function{preview1, wasmEdge}},
 		{UnstableModuleName, [][]function{preview1, unstable}},
+		{LockModuleName, [][]function{locks}},
 	} {
 		b := r.NewHostModuleBuilder(m.name)
 		for _, group := range m.functions {
