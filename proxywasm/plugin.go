@@ -391,6 +391,9 @@ func (p *Plugin) finish() {
 // Profile tells what the module shows of itself.
 func (p *Plugin) Profile() *Profile { return p.profile }
 
+// Limits are the plugin's, with the defaults filled in.
+func (p *Plugin) Limits() Limits { return p.cfg.Limits }
+
 // Metrics is where the plugin's own metrics are.
 func (p *Plugin) Metrics() Metrics { return p.cfg.Metrics }
 
