@@ -26,6 +26,8 @@ fi
 export LD_LIBRARY_PATH=$(dirname "$(find "$debian" -name 'libluajit*.so*' -print -quit)")
 step "build"
 make -s bin/hako
+sdk=$(scripts/wasi.sh)
+"$sdk/bin/wasi-cc" -O2 -mexec-model=reactor -Iguest/c bench/serve/helloc/hello.c -o "$cache/hello-c.wasm"
 wasm() { GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildvcs=false -ldflags '-s -w' "$@"; }
 (
 	cd bench

@@ -22,7 +22,7 @@ var (
 	rounds = flag.Int("rounds", 5, "rounds to take medians of")
 	length = flag.Duration("time", 2*time.Second, "time of each measurement; whole seconds")
 	only   = flag.String("only", "", "measure the cases whose names contain this")
-	quick  = flag.Bool("quick", false, "one round of a second, to see that it runs")
+	quick  = flag.Bool("quick", false, "one round of a second, and not of everything, to see that it runs")
 	hako   = flag.String("hako", "bin/hako", "the command")
 	built  = flag.String("built", "", "folder of the built guests and servers")
 	debian = flag.String("debian", "", "folder with Debian's nginx, Caddy and wrk")
@@ -86,7 +86,9 @@ func run() (err error) {
 	if err := w.start(); err != nil {
 		return err
 	}
-	all := slices.DeleteFunc(w.benchmarks(), func(b benchmark) bool { return !strings.Contains(b.name, *only) })
+	all := slices.DeleteFunc(w.benchmarks(), func(b benchmark) bool {
+		return !strings.Contains(b.name, *only) || *quick && strings.Contains(b.name, "100 KB")
+	})
 	samples := make([][][]sample, len(all))
 	for round := range *rounds {
 		for i, b := range all {
@@ -159,8 +161,8 @@ func (w *world) benchmarks() []benchmark {
 	return []benchmark{
 		{"hello", []contender{
 			{"worker, forked", w.hako, w.hako.url + "/hello"}, {"native net/http", w.hello, w.hello.url + "/"}, {"cgi", w.hako, w.hako.url + "/cgi"},
-			{"worker, session", w.hako, w.hako.url + "/session"},
-		}, []float64{0.5, 5, 0}, w.wrk},
+			{"worker, session", w.hako, w.hako.url + "/session"}, {"in C, forked", w.hako, w.hako.url + "/c"},
+		}, []float64{0.5, 5, 0, 0}, w.wrk},
 		{"page, 3 queries", []contender{
 			{"worker, forked", w.hako, w.hako.url + "/page"}, {"native net/http", w.page, w.page.url + "/"},
 			{"worker, session", w.hako, w.hako.url + "/page-session"},

@@ -137,6 +137,9 @@ name = "hello"
 image = "{built}/hello.wasm"
 template = { warm = ["/"] }
 [[app]]
+name = "c"
+image = "{built}/hello-c.wasm"
+[[app]]
 name = "session"
 image = "{built}/hello.wasm"
 template = { fork = "session" }
@@ -160,6 +163,9 @@ url = "http://{upstream}"
 [[route]]
 match.path = "/hello"
 app = "hello"
+[[route]]
+match.path = "/c"
+app = "c"
 [[route]]
 match.path = "/session"
 app = "session"
