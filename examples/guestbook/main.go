@@ -72,6 +72,9 @@ func (b *book) Versions() (list []int64) {
 	return list
 }
 
+// clock is how times are written.
+const clock = "2 Jan 2006, 15:04"
+
 //go:embed page.html
 var pageText string
 
@@ -108,7 +111,9 @@ func (b *book) read(ctx context.Context) error {
 	if err := tx.QueryRowContext(ctx, "SELECT hako_version(), hako_time()").Scan(&b.Version, &since); err != nil {
 		return err
 	}
-	b.Since = since.String
+	if t, err := time.Parse(time.RFC3339Nano, since.String); err == nil {
+		b.Since = t.UTC().Format(clock)
+	}
 	rows, err := tx.QueryContext(ctx, "SELECT name, text, at FROM entry ORDER BY id DESC LIMIT 100")
 	if err != nil {
 		if strings.Contains(err.Error(), "no such table") {
@@ -144,7 +149,7 @@ func add(w http.ResponseWriter, r *http.Request) {
 	}
 	defer tx.Rollback()
 	if _, err = tx.Exec(prepare); err == nil {
-		_, err = tx.Exec("INSERT INTO entry(name, text, at) VALUES(?, ?, ?)", name, text, time.Now().UTC().Format("2 Jan 2006, 15:04"))
+		_, err = tx.Exec("INSERT INTO entry(name, text, at) VALUES(?, ?, ?)", name, text, time.Now().UTC().Format(clock))
 	}
 	if err == nil {
 		err = tx.Commit()
