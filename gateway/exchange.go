@@ -297,13 +297,47 @@ func (e *exchange) finish() {
 	if e.hijacked || e.deadline == nil {
 		return
 	}
-	// What is left of a body is read by net/http before the next request; a
-	// client that does not send it shall not hold the connection.
+	// What is left of a body is read before the next request; a client that does
+	// not send it shall not hold the connection.
+	e.drain()
 	switch {
 	case e.body.failure() != nil, e.body.bytes() == 0 && e.request.Header["Expect"] != nil:
 		_ = e.deadline.SetReadDeadline(time.Now())
 	case e.body != nil && !e.body.finished():
 		_ = e.deadline.SetReadDeadline(time.Now().Add(drainWithin))
+	}
+}
+
+// drainBytes is how much of what is left of a body is read; net/http closes the
+// connection if there is more.
+const drainBytes = 256 << 10
+
+// drain reads what is left of a body that the answer could overtake. net/http
+// would do so after the handler, with full duplex takes the body's end for the
+// time to watch the connection, and fails as it reads the next request from it.
+func (e *exchange) drain() {
+	b := e.body
+	if b == nil || e.aborted || e.request.ProtoMajor != 1 || e.route.config.App == "" && e.route.config.Upstream == "" {
+		return
+	}
+	if b.finished() || b.failure() != nil || b.bytes() == 0 && e.request.Header["Expect"] != nil || e.request.ContentLength-b.bytes() > drainBytes {
+		return
+	}
+	if e.FlushError() != nil { // the client may wait for the answer before it goes on
+		return
+	}
+	_ = e.deadline.SetReadDeadline(time.Now().Add(drainWithin))
+	buffer := copyPool.Get().(*[32 << 10]byte)
+	defer copyPool.Put(buffer)
+	for left := drainBytes; left > 0; {
+		n, err := b.ReadCloser.Read(buffer[:min(left, len(buffer))])
+		left -= n
+		if err != nil {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.err = err
+			return
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"crypto/tls"
 	"io"
 	"net"
@@ -67,5 +68,50 @@ func TestSlowClientsAreTold(t *testing.T) {
 				t.Errorf("listener %d, %.70q: answered %q, want %q", i, c.text, got, c.want)
 			}
 		}
+	}
+}
+
+// A body that nobody wants does not harm the requests that follow it.
+func TestUnreadBody(t *testing.T) {
+	h := startIn(t, t.TempDir(), "[[route]]\nmatch.path = '/text'\napp = 'text'\n[[route]]\napp = 'show'", Options{})
+	body := strings.Repeat("x", 1000)
+	for _, path := range []string{"/text", "/"} {
+		for _, rest := range []string{
+			"Content-Length: 1000\r\n\r\n" + body,
+			"Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + body + "\r\n0\r\n\r\n",
+		} {
+			for _, late := range []int{0, 10, 1000} {
+				conn, err := net.Dial("tcp", h.addr())
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+				in := bufio.NewReader(conn)
+				for i := range 3 {
+					text := "POST " + path + " HTTP/1.1\r\nHost: a\r\n" + rest
+					if _, err := io.WriteString(conn, text[:len(text)-late]); err != nil {
+						t.Fatal(err)
+					}
+					if late > 0 {
+						// The answer begins before all was sent.
+						if _, err := in.Peek(1); err != nil {
+							t.Fatalf("%s, %d bytes late: %v", path, late, err)
+						}
+						_, _ = io.WriteString(conn, text[len(text)-late:])
+					}
+					r, err := http.ReadResponse(in, nil)
+					if err != nil {
+						t.Fatalf("%s, %d bytes late, answer %d: %v", path, late, i, err)
+					}
+					if _, err := io.Copy(io.Discard, r.Body); err != nil || r.StatusCode != 200 || r.Close {
+						t.Errorf("%s, %d bytes late, answer %d: %d, closes %t, %v", path, late, i, r.StatusCode, r.Close, err)
+					}
+				}
+				_ = conn.Close()
+			}
+		}
+	}
+	if strings.Contains(h.log.String(), "invalid") {
+		t.Error("net/http complains")
 	}
 }
