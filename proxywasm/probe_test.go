@@ -21,6 +21,8 @@ import (
 	"github.com/hako-run/hako/wasi"
 )
 
+var long = flag.Bool("long", os.Getenv("HAKO_LONG") != "", "run the long forms of the tests")
+
 // testEngine is shared by all tests. Closing it fails if one leaves a VM.
 var testEngine = sync.OnceValue(func() *engine.Engine {
 	e, err := engine.New(engine.Options{

@@ -261,8 +261,12 @@ func (s *Stream) TakeBody(t StreamType) []byte {
 // maps if the plugin's log comes later (a proxy_on_done that returned false);
 // a host with a method Released() is called there when that is over.
 func (s *Stream) Close() {
-	if s.vm == nil {
-		s.released()
+	if s.scope == nil {
+		if !s.closed { // the plugin knows nothing of it
+			s.closed = true
+			s.released()
+			s.plugin.streamEnded()
+		}
 		return
 	}
 	s.vm.acquire()
@@ -271,10 +275,9 @@ func (s *Stream) Close() {
 		return
 	}
 	s.closed = true
+	defer s.plugin.streamEnded()
 	s.stop(ErrReset)
 	switch {
-	case s.scope == nil:
-		s.released()
 	case s.vm.failure != nil:
 		s.scope.forget()
 		s.released()
@@ -283,7 +286,7 @@ func (s *Stream) Close() {
 	}
 }
 
-// released lets go of the plugin and the host.
+// released lets go of the host.
 func (s *Stream) released() {
 	if s.gone {
 		return
@@ -292,7 +295,6 @@ func (s *Stream) released() {
 	if r, ok := s.host.(interface{ Released() }); ok {
 		r.Released()
 	}
-	s.plugin.streamEnded()
 }
 
 // fail is for a stream whose VM failed: it passes, or it ends. The VM's lock
