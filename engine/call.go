@@ -151,7 +151,11 @@ func (in *Instance) begin(ctx context.Context, f *exportedFunction) (*call, erro
 	case in.current != nil:
 		return nil, fmt.Errorf("call %s of %s: %w", f.name, in.module, ErrBusy)
 	}
-	c := &call{parent: ctx, done: ctx.Done(), in: in, start: monotonic()}
+	c := in.spare
+	if in.spare = nil; c == nil {
+		c = &call{in: in}
+	}
+	c.parent, c.done, c.start = ctx, ctx.Done(), monotonic()
 	if limit := in.limits.Wall; limit > 0 {
 		left := limit - (in.used.Wall - in.renewed.Wall)
 		if left <= 0 {
@@ -183,6 +187,10 @@ func (in *Instance) finish(c *call, err *error) {
 	in.used.Wall += wall
 	in.used.Calls++
 	in.current = nil
+	if in.brief && c.derived.Load() == nil {
+		c.again()
+		in.spare = c
+	}
 	if *err != nil {
 		in.ended = *err
 	}

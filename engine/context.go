@@ -95,6 +95,13 @@ func (c *call) end() {
 	}
 }
 
+// again readies what is over for another call, whose context it becomes.
+func (c *call) again() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parent, c.done, c.deadline, c.cpuLimit, c.alarm, c.ended = nil, nil, 0, 0, alarm{}, false
+}
+
 // interrupt makes waiting host functions return and the next check end the
 // guest; in.stopping was set before.
 func (c *call) interrupt() {

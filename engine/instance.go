@@ -26,6 +26,9 @@ type Config struct {
 	// States are closed with the instance, the last first, also if making
 	// the instance fails. Those that are a [Freezer] or a [Meter] are asked.
 	States []io.Closer
+	// BriefContexts says that no host function keeps its context beyond its
+	// return: then calls share one, and allocate nothing.
+	BriefContexts bool
 }
 
 // A Freezer is a State that can tell whether its instance may be frozen.
@@ -51,6 +54,7 @@ type Instance struct {
 	body   *body     // nil once closed
 	values values
 	states []io.Closer
+	brief  bool // Config.BriefContexts
 
 	// stopping makes the next check end the guest.
 	stopping atomic.Bool
@@ -60,6 +64,7 @@ type Instance struct {
 
 	mu      sync.Mutex
 	current *call // the call under way
+	spare   *call // of a call that is over, if brief
 	closed  bool
 	ended   error // why the guest has ended, or nil
 	limits  Limits
@@ -68,7 +73,7 @@ type Instance struct {
 }
 
 func newInstance(c *compiled, b *body, cfg Config) *Instance {
-	in := &Instance{module: c, body: b, states: cfg.States, limits: cfg.Limits}
+	in := &Instance{module: c, body: b, states: cfg.States, brief: cfg.BriefContexts, limits: cfg.Limits}
 	in.values.from = cfg.Values
 	if b.memory != nil {
 		in.memory.Store(b.memory)
