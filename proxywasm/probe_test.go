@@ -190,17 +190,19 @@ func (p *probe) do(cb callback, f func(*probeCall)) {
 	p.on(cb, func(c *probeCall) uint32 { f(c); return 0 })
 }
 
-func (p *probe) hook(c *probeCall) uint32 {
+func (p *probe) hook(c *probeCall) (result uint32) {
 	p.mu.Lock()
 	f := p.hooks[c.cb]
-	if c.cb < callbackCount {
-		p.seen = append(p.seen, fmt.Sprint(c))
-	}
 	p.mu.Unlock()
-	if f == nil {
-		return 0
+	if f != nil {
+		result = f(c)
 	}
-	return f(c)
+	if c.cb < callbackCount {
+		p.mu.Lock()
+		p.seen = append(p.seen, fmt.Sprint(c))
+		p.mu.Unlock()
+	}
+	return result
 }
 
 // String is the callback as "done(2)".

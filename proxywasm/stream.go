@@ -152,11 +152,12 @@ func (s *Stream) leave(t StreamType, action Action, ok bool) Action {
 	} else {
 		s.plugin.stats.pauses.Add(1)
 	}
-	if s.routes {
-		s.routes = false
-		s.note(noteRoute, 0, nil)
-	}
+	routes := s.routes
+	s.routes = false
 	s.vm.release()
+	if routes {
+		s.host.ClearRouteCache()
+	}
 	return action
 }
 

@@ -80,6 +80,8 @@ func (vm *vm) open(f func(engine.Config) (*engine.Instance, error)) error {
 		Limits: engine.Limits{Memory: cfg.Limits.Memory, CPU: cfg.Limits.Start},
 		Values: values,
 		States: []io.Closer{system},
+
+		BriefContexts: true,
 	})
 	return err
 }
