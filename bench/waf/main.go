@@ -30,9 +30,10 @@ func main() {
 	module := flag.String("module", "", "the plugin")
 	requests := flag.String("requests", "", "the table of requests")
 	cache := flag.String("cache", "", "where compiled code is kept")
+	config := flag.String("config", "{}", "the plugin's configuration")
 	rounds := flag.Int("rounds", 7, "how often each is measured")
 	flag.Parse()
-	if err := run(*module, *requests, *cache, *rounds); err != nil {
+	if err := run(*module, *requests, *cache, *config, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
@@ -44,7 +45,7 @@ type request struct {
 	Status                   int
 }
 
-func run(module, requests, cache string, rounds int) error {
+func run(module, requests, cache, config string, rounds int) error {
 	var list []request
 	text, err := os.ReadFile(requests)
 	if err != nil {
@@ -55,13 +56,21 @@ func run(module, requests, cache string, rounds int) error {
 	}
 	runtime.LockOSThread() // clocks of one thread: the plugin's callbacks run in ours
 
-	var settings rules.Settings
+	settings, err := rules.Parse([]byte(config))
+	if err != nil {
+		return err
+	}
+	settings.HoldHeaders = true
+	whole, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
 	var native coraza.WAF
 	report("rules parsed natively", func() error {
 		native, err = coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(coreruleset.FS).WithDirectives(settings.Directives()))
 		return err
 	})
-	plugin, err := load(module, cache)
+	plugin, err := load(module, cache, whole)
 	if err != nil {
 		return err
 	}
@@ -96,7 +105,7 @@ func run(module, requests, cache string, rounds int) error {
 
 // load compiles and configures the plugin, twice if there is a cache: what
 // the second time takes is what a restart takes.
-func load(module, cache string) (p *proxywasm.Plugin, err error) {
+func load(module, cache string, config []byte) (p *proxywasm.Plugin, err error) {
 	source, err := os.ReadFile(module)
 	if err != nil {
 		return nil, err
@@ -122,7 +131,7 @@ func load(module, cache string) (p *proxywasm.Plugin, err error) {
 		err = report("plugin configured", func() (err error) {
 			p, err = proxywasm.Load(ctx, proxywasm.Config{
 				Module: m, Name: "waf", VMs: 1, HeadersMayStop: true,
-				Roots:  []proxywasm.Root{{Config: []byte(`{"hold_headers": true}`)}},
+				Roots:  []proxywasm.Root{{Config: config}},
 				Limits: proxywasm.Limits{Memory: 256 << 20, CPU: time.Minute, Start: 5 * time.Minute},
 			})
 			return err
