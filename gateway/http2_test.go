@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -200,13 +201,22 @@ func TestHTTP2Floods(t *testing.T) {
 			}
 			return c.framer.WriteContinuation(1, false, block)
 		}},
-		{"empty continuation", 300000, false, func(c *h2Client, i int) error {
+		{"empty continuation", 300000, true, func(c *h2Client, i int) error {
 			if i == 0 {
 				return c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.block(request("GET", "/")...)})
 			}
 			return c.framer.WriteContinuation(1, false, nil)
 		}},
-		{"settings (CVE-2019-9515)", 300000, false, func(c *h2Client, _ int) error { return c.framer.WriteSettings() }},
+		{"empty data (CVE-2019-9518)", 300000, true, func(c *h2Client, i int) error {
+			if i == 0 {
+				return c.headers(1, false, request("POST", "/wait")...)
+			}
+			return c.framer.WriteData(1, false, nil)
+		}},
+		{"priority (CVE-2019-9513)", 300000, true, func(c *h2Client, i int) error {
+			return c.framer.WritePriority(uint32(2*i%1000+1), http2.PriorityParam{Weight: byte(i)})
+		}},
+		{"settings (CVE-2019-9515)", 300000, true, func(c *h2Client, _ int) error { return c.framer.WriteSettings() }},
 		{"ping (CVE-2019-9512)", 1000000, true, func(c *h2Client, _ int) error { return c.framer.WritePing(false, [8]byte{1}) }},
 		{"too many streams", 100000, false, func(c *h2Client, i int) error { return c.headers(uint32(2*i+1), true, request("GET", "/wait")...) }},
 	} {
@@ -275,5 +285,118 @@ func TestHTTP2ClosedWindow(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the handler is held")
+	}
+}
+
+// Over TLS the frames are counted too, and requests know of the TLS.
+func TestHTTP2FloodOverTLS(t *testing.T) {
+	dir := t.TempDir()
+	issue(t, dir, "a", "a.test")
+	h := startIn(t, dir, "[server]\nlisten = 'https://127.0.0.1:0'\nmetrics = '127.0.0.1:0'\n[server.tls]\ncertificates = [{ cert = 'a.pem', key = 'a.key' }]\n[[app]]\nname = 'a'\nimage = 'x.wasm'\n[[route]]\napp = 'a'", Options{
+		Apps: func(string) (App, error) {
+			return appFunc(func(w http.ResponseWriter, r *http.Request, _ *Account) {
+				fmt.Fprintf(w, "%d %t %s", r.ProtoMajor, r.TLS != nil && r.TLS.HandshakeComplete, Scheme(r))
+			}), nil
+		},
+	})
+	insecure := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}
+	transport := &http.Transport{TLSClientConfig: insecure, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	get := func() {
+		t.Helper()
+		r, err := client.Get("https://" + h.addr() + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = r.Body.Close() }()
+		if b, _ := io.ReadAll(r.Body); string(b) != "2 true https" {
+			t.Errorf("answered %q", b)
+		}
+	}
+	get()
+	conn, err := tls.Dial("tcp", h.addr(), insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	_, _ = io.WriteString(conn, http2.ClientPreface)
+	out := bufio.NewWriterSize(conn, 16<<10)
+	framer := http2.NewFramer(out, nil)
+	ended := false
+	for range 300000 {
+		if ended = framer.WriteSettings() != nil; ended {
+			break
+		}
+	}
+	if !ended {
+		t.Error("300000 SETTINGS were taken")
+	}
+	get()
+	r, err := h.client.Get("http://" + h.MetricsAddress() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	if b, _ := io.ReadAll(r.Body); !strings.Contains(string(b), "\nhako_http2_floods_total 1\n") {
+		t.Error("the flood is not counted")
+	}
+
+	// Who does not begin as HTTP/2 has to is closed.
+	other, err := tls.Dial("tcp", h.addr(), insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	_ = other.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = io.WriteString(other, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+	if b, err := io.ReadAll(other); len(b) > 0 {
+		t.Errorf("answered %q, %v", b, err)
+	}
+}
+
+func FuzzFrameCount(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), 3)
+	f.Add([]byte("\x00\x00\x02\x00\x00\x00\x00\x00\x01ab\x00\x00\x00\x09\x00\x00\x00\x00\x01"), 5)
+	f.Fuzz(func(t *testing.T, b []byte, cut int) {
+		// However it is cut, it is counted alike.
+		cut = max(0, min(cut, len(b)))
+		whole, parts := newFrameCount(), newFrameCount()
+		parts.filled = whole.filled
+		a := whole.add(b)
+		if c := parts.add(b[:cut]) && parts.add(b[cut:]); a != c || a && whole != parts {
+			t.Errorf("%t %+v, cut at %d %t %+v", a, whole, cut, c, parts)
+		}
+	})
+}
+
+// Downloads acknowledge, uploads send data: neither is a flood.
+func TestFrameCountIsFair(t *testing.T) {
+	c := newFrameCount()
+	for range 100_000 {
+		if !c.add([]byte("\x00\x00\x04\x08\x00\x00\x00\x00\x01abcd")) || !c.add([]byte("\x00\x00\x00\x04\x01\x00\x00\x00\x00")) ||
+			!c.add([]byte("\x00\x00\x01\x00\x00\x00\x00\x00\x01x")) || !c.add([]byte("\x00\x00\x00\x00\x00\x00\x00\x00\x01")) {
+			t.Fatal("a connection at work is taken for a flood")
+		}
+	}
+	for i := range 2 * frameBurst {
+		if !c.add([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00")) {
+			if i < frameBurst/2 {
+				t.Errorf("it ends after %d", i)
+			}
+			return
+		}
+	}
+	t.Error("a flood is not noticed")
+}
+
+func BenchmarkFrameCount(b *testing.B) {
+	frame := append([]byte("\x00\x40\x00\x00\x00\x00\x00\x00\x01"), make([]byte, 16384)...)
+	c := newFrameCount()
+	for b.Loop() {
+		c.add(frame[:9]) // as net/http reads them
+		c.add(frame[9:])
 	}
 }

@@ -249,6 +249,9 @@ func (l *listener) newFront(s serverSettings) *front {
 		f.http.TLSConfig = g.certs.tlsConfig(s.minTLS)
 		f.http.Handler = srv
 	}
+	if s.tls || s.h2c {
+		countFrames(f.http, s.tls, g.metrics.floods.Inc)
+	}
 	return f
 }
 

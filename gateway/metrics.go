@@ -18,6 +18,7 @@ type metrics struct {
 
 	inFlight    prometheus.Gauge
 	connections prometheus.Gauge
+	floods      prometheus.Counter
 	reloads     *prometheus.CounterVec
 	expiry      *prometheus.GaugeVec
 	requests    *prometheus.CounterVec
@@ -61,6 +62,7 @@ func newMetrics(registry *prometheus.Registry, now func(func(app string, n Now))
 	}
 	m.inFlight = gauge("http_requests_in_flight", "Requests under way.").WithLabelValues()
 	m.connections = gauge("connections", "Clients that are connected.").WithLabelValues()
+	m.floods = counter("http2_floods_total", "Connections ended as their client sent too many frames that move no request.").WithLabelValues()
 	m.reloads = counter("config_reloads_total", "Reloads of the configuration.", "result")
 	m.expiry = gauge("tls_certificate_expiry_seconds", "When a certificate ends, in seconds since 1970.", "name")
 	m.requests = counter("http_requests_total", "Requests answered.", "route", "app", "code")
