@@ -31,16 +31,28 @@ type Pin struct {
 // "*@-1d". Databases that are not pinned stay as they are. [PinStatus] is what
 // a client is to be answered with if it fails.
 func (s *Service) Pin(list string) (*Pin, error) {
+	refs, err := parsePin(list, s.c.Spec.Databases)
+	if err != nil {
+		return nil, err
+	}
+	if len(refs) == 0 {
+		return &Pin{}, nil // a star for no databases
+	}
+	return s.process.runner.pin(refs)
+}
+
+// parsePin returns what is to be opened for databases that were granted.
+func parsePin(list string, grants []DatabaseGrant) ([]pagestore.Ref, error) {
 	var free []string // databases that may be pinned
 	taken := map[string]bool{}
-	for _, d := range s.c.Spec.Databases {
+	for _, d := range grants {
 		ref, err := pagestore.ParseRef(d.Snapshot)
 		if _, twice := taken[ref.Database]; err == nil && ref.Kind == pagestore.RefHead && !twice {
 			free = append(free, ref.Database)
 			taken[ref.Database] = false
 		}
 	}
-	fail := func(item, why string) (*Pin, error) {
+	fail := func(item, why string) ([]pagestore.Ref, error) {
 		return nil, fmt.Errorf("%w to %.100q: %s", ErrPin, item, why)
 	}
 	var refs []pagestore.Ref
@@ -78,10 +90,7 @@ func (s *Service) Pin(list string) (*Pin, error) {
 			refs = append(refs, ref)
 		}
 	}
-	if len(refs) == 0 {
-		return &Pin{}, nil // a star for no databases
-	}
-	return s.process.runner.pin(refs)
+	return refs, nil
 }
 
 func (r *Runner) pin(refs []pagestore.Ref) (*Pin, error) {
