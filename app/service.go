@@ -77,13 +77,13 @@ type Record struct {
 type Service struct {
 	c       ServiceConfig
 	process *Process
-	own     *engine.Template // of a worker that forks, else nil
 
 	slots   chan struct{} // one for each request that runs
 	waiting atomic.Int64
 
 	mu     sync.Mutex
-	idle   []*session // of Session
+	own    *engine.Template // of a worker that forks, else nil; Renew replaces it
+	idle   []*session       // of Session
 	closed bool
 	active sync.WaitGroup
 	left   map[*session]context.CancelCauseFunc // that go on after their response
@@ -136,18 +136,51 @@ func (r *Runner) Serve(ctx context.Context, m *engine.Module, c ServiceConfig) (
 
 // prepare makes the template, or the first session, so that what is wrong
 // with the app shows at once.
-func (s *Service) prepare(ctx context.Context) error {
+func (s *Service) prepare(ctx context.Context) (err error) {
 	if s.c.Protocol == ProtocolCGI {
 		return nil
 	}
-	i, err := s.instance(ctx, nil, nil)
+	if !s.c.Session {
+		s.own, err = s.template(ctx)
+		return err
+	}
+	i, err := s.warmed(ctx)
 	if err != nil {
 		return err
+	}
+	i.counted = i.in.Usage()
+	s.process.count(i.in)
+	s.idle = append(s.idle, i)
+	return nil
+}
+
+// template makes a template of an instance that was warmed up.
+func (s *Service) template(ctx context.Context) (*engine.Template, error) {
+	i, err := s.warmed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.process.ended(i.in)
+	t, err := i.in.Freeze(engine.TemplateConfig{Ready: min(s.c.Instances, 4), Keep: s.c.Instances})
+	if err = errors.Join(err, i.in.Close()); err != nil {
+		if t != nil {
+			t.Close()
+		}
+		return nil, fmt.Errorf("freeze the instance for forks: %w", err)
+	}
+	return t, nil
+}
+
+// warmed makes an instance that has answered the warm-up requests.
+func (s *Service) warmed(ctx context.Context) (*session, error) {
+	i, err := s.instance(ctx, nil, nil)
+	if err != nil {
+		return nil, err
 	}
 	in := i.in
 	if !in.HasFunction(worker.Export) {
 		s.discard(i)
-		return fmt.Errorf("the module does not export %s: it is no worker; protocol %q runs commands", worker.Export, ProtocolCGI)
+		return nil, fmt.Errorf("the module does not export %s: it is no worker; protocol %q runs commands", worker.Export, ProtocolCGI)
 	}
 	for _, path := range s.c.Warm {
 		err := in.Renew(s.c.Spec.Limits)
@@ -156,22 +189,10 @@ func (s *Service) prepare(ctx context.Context) error {
 		}
 		if err != nil {
 			s.discard(i)
-			return fmt.Errorf("warm up with %s: %w", path, err)
+			return nil, fmt.Errorf("warm up with %s: %w", path, err)
 		}
 	}
-	if s.c.Session {
-		i.counted = in.Usage()
-		s.process.count(in)
-		s.idle = append(s.idle, i)
-		return nil
-	}
-	s.process.ended(in)
-	s.own, err = in.Freeze(engine.TemplateConfig{Ready: min(s.c.Instances, 4), Keep: s.c.Instances})
-	err = errors.Join(err, in.Close())
-	if err != nil {
-		return fmt.Errorf("freeze the instance for forks: %w", err)
-	}
-	return nil
+	return i, nil
 }
 
 // instance makes an instance, a fork if there is a template.
@@ -337,15 +358,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Serve(w,
 // Serve answers a request and notes in rec what that took. It returns when
 // the client has its answer; the guest may go on if it finished early.
 func (s *Service) Serve(w http.ResponseWriter, r *http.Request, c Call, rec *Record) {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	if !s.enter() {
 		rec.Shed = true
 		http.Error(w, "The app is being stopped.", http.StatusServiceUnavailable)
 		return
 	}
-	s.active.Add(1)
-	s.mu.Unlock()
 	release, ok := s.acquire(r.Context(), rec)
 	if !ok {
 		s.active.Done()
@@ -514,7 +531,7 @@ func (s *Service) take(ctx context.Context, pin *Pin, rec *Record) (*session, er
 		}
 	}
 	rec.Forked = true
-	return s.instance(ctx, s.own, pin)
+	return s.fork(ctx, pin)
 }
 
 // give takes an instance back after a request.

@@ -10,10 +10,24 @@ import (
 	"github.com/hako-run/hako/config"
 )
 
-// A schedule makes an app's cron requests until it is closed.
+// RenewHeader is what an app answers with when its template is out of date,
+// as after a part of it was replaced.
+const RenewHeader = "X-Hako-Renew"
+
+// renewAfter is the time from a request with RenewHeader to the new template:
+// several of them make one.
+const renewAfter = 2 * time.Second
+
+// A schedule is what an app does beside requests of clients, until it is
+// closed: its cron requests, and new templates.
 type schedule struct {
+	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	asked  bool // for a new template that is not begun
 }
 
 // newSchedule starts the requests of h's configuration, one goroutine for
@@ -21,7 +35,7 @@ type schedule struct {
 // next.
 func newSchedule(h *hosted) *schedule {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &schedule{stop: stop}
+	s := &schedule{ctx: ctx, stop: stop}
 	for _, c := range h.c.Cron {
 		s.running.Go(func() {
 			ticker := time.NewTicker(c.Every.D())
@@ -39,10 +53,41 @@ func newSchedule(h *hosted) *schedule {
 	return s
 }
 
-// close ends requests that run, and makes no more.
+// close ends what runs, and begins no more.
 func (s *schedule) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	s.stop()
 	s.running.Wait()
+}
+
+// renew has h's template made anew after a moment.
+func (s *schedule) renew(h *hosted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.asked {
+		return
+	}
+	s.asked = true
+	s.running.Go(func() {
+		select {
+		case <-time.After(renewAfter):
+		case <-s.ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		s.asked = false
+		s.mu.Unlock()
+		began := time.Now()
+		switch err := h.service.Renew(s.ctx); {
+		case s.ctx.Err() != nil:
+		case err != nil:
+			h.s.log.Error("the template was not made anew, the old one stays", "app", h.c.Name, "error", err)
+		default:
+			h.s.log.Info("made the template anew", "app", h.c.Name, "duration", time.Since(began))
+		}
+	})
 }
 
 // request makes one cron request and logs it if it fails.

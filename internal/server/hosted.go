@@ -26,9 +26,9 @@ type hosted struct {
 	module  *engine.Module
 	image   *image.Image // nil for a file
 	service *app.Service
-	spec    app.Spec // of the service
-	cron    *schedule
-	users   int // guarded by Server.mu
+	spec    app.Spec  // of the service
+	cron    *schedule // set before the first request
+	users   int       // guarded by Server.mu
 }
 
 var (
@@ -199,6 +199,9 @@ func (h *hosted) ServeApp(w http.ResponseWriter, r *http.Request, a *gateway.Acc
 		call.Pin = pin
 	}
 	h.service.Serve(w, r, call, &rec)
+	if w.Header().Get(RenewHeader) != "" {
+		h.cron.renew(h)
+	}
 }
 
 // pin finds the snapshots that a request asks for, and makes the branches that
