@@ -136,3 +136,25 @@ add_filter(
 		return $tests;
 	}
 );
+
+/*
+ * Requests are answered by forks of a frozen instance that has compiled scripts
+ * in its memory. This header has the server freeze another one, in a moment,
+ * that has those of new plugins and themes, or of a site that was just installed.
+ */
+$hako_renew = function () {
+	if ( ! headers_sent() ) {
+		header( 'X-Hako-Renew: 1' );
+	}
+};
+foreach ( array( 'switch_theme', 'activated_plugin', 'deactivated_plugin', 'upgrader_process_complete' ) as $hako_change ) {
+	add_action( $hako_change, $hako_renew );
+}
+add_action(
+	'wp_login',
+	function () use ( $hako_renew ) {
+		if ( function_exists( 'opcache_is_script_cached' ) && ! opcache_is_script_cached( ABSPATH . 'wp-admin/includes/dashboard.php' ) ) {
+			$hako_renew();
+		}
+	}
+);
