@@ -1,0 +1,1 @@
+<p class="error"><?= $e($text) ?></p>
