@@ -127,11 +127,18 @@ func (s *Stream) tooLarge(t StreamType) {
 	s.note(noteReset, t, nil)
 }
 
-// respond gives a response in the upstream's place, if there is none yet that
-// went on.
+// respond gives a response in the upstream's place, unless there was one
+// already. If the upstream's went on, all that is left is to reset the stream,
+// as Envoy does.
 func (s *Stream) respond(r *LocalResponse) bool {
-	if s.closed || s.failed || s.local != nil || s.tcp || s.answering && !s.halves[Response].headers {
+	if s.closed || s.failed || s.local != nil || s.tcp {
 		return false
+	}
+	if s.answering && !s.halves[Response].headers {
+		s.local = r
+		s.stop(ErrReset)
+		s.note(noteReset, Response, nil)
+		return true
 	}
 	s.local = r
 	s.mu.Lock()
