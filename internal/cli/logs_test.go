@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hako-run/hako/config"
 	"github.com/hako-run/hako/internal/guestbuild"
 )
 
@@ -243,5 +245,18 @@ func TestLogsOfRun(t *testing.T) {
 	h.ok("stop", "sleeper")
 	if out := <-done; !strings.Contains(out, "oh no\n") || strings.Contains(out, "! ") {
 		t.Errorf("itself it printed\n%s", out)
+	}
+}
+
+func TestServerLog(t *testing.T) {
+	var out strings.Builder
+	level := &slog.LevelVar{}
+	log := serverLog(&out, &config.Log{Level: "warn", Format: "json"}, level)
+	log.Info("one")
+	log.Warn("two")
+	setLevel(level, "debug")
+	log.Debug("three")
+	if got := out.String(); strings.Contains(got, "one") || !strings.Contains(got, `"level":"WARN","msg":"two"}`) || !strings.Contains(got, `"msg":"three"`) {
+		t.Errorf("logged\n%s", got)
 	}
 }

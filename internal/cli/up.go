@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -82,7 +83,8 @@ func (a *app) up(ctx context.Context, file, name string) (err error) {
 		}
 		name = processName(filepath.Base(filepath.Dir(absolute)))
 	}
-	log := slog.New(slog.NewTextHandler(a.Err, nil))
+	level := &slog.LevelVar{}
+	log := serverLog(a.Err, &c.Server.Log, level)
 	s, err := server.Start(ctx, c, server.Options{
 		Data: data, Log: log, AccessLog: a.Out,
 		Pull: func(ctx context.Context, s *image.Store, ref string) error {
@@ -98,7 +100,7 @@ func (a *app) up(ctx context.Context, file, name string) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	u := &upProcess{
-		server: s, file: file, log: log, stop: stop, load: func() (*config.Config, error) {
+		level: level, server: s, file: file, log: log, stop: stop, load: func() (*config.Config, error) {
 			c, _, err := a.loadConfig(file)
 			return c, err
 		},
@@ -152,6 +154,7 @@ func processName(s string) string {
 // upProcess is a server as others see it.
 type upProcess struct {
 	server *server.Server
+	level  *slog.LevelVar // of the log
 	file   string
 	log    *slog.Logger
 	load   func() (*config.Config, error)
@@ -199,6 +202,25 @@ func (u *upProcess) Reload(ctx context.Context) error {
 		u.log.Error("the configuration was not loaded, the old one stays in force", "config", u.file, "error", err)
 		return err
 	}
+	setLevel(u.level, c.Server.Log.Level)
 	u.log.Info("loaded the configuration", "config", u.file)
 	return nil
+}
+
+// serverLog makes the server's own log, of a level that can be changed later.
+func serverLog(w io.Writer, c *config.Log, level *slog.LevelVar) *slog.Logger {
+	setLevel(level, c.Level)
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// setLevel sets a level by its name, which the configuration has checked.
+func setLevel(level *slog.LevelVar, name string) {
+	var l slog.Level
+	if l.UnmarshalText([]byte(name)) == nil {
+		level.Set(l)
+	}
 }
