@@ -18,6 +18,11 @@ unformatted=$(git ls-files -z '*.go' | xargs -0 gofmt -l)
 go vet ./...
 GOOS=wasip1 GOARCH=wasm go vet ./guest/...
 (cd bench && go vet ./...)
+# Modules of their own, so that what they need is not needed by all.
+go vet -C bench/waf -tags no_fs_access ./...
+for module in examples/filters/{go,waf} proxywasm/testdata/{go,higress}; do
+	GOOS=wasip1 GOARCH=wasm go vet -C $module -tags no_fs_access ./...
+done
 GOFLAGS=-mod=mod go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 step "build for every platform"
@@ -40,6 +45,8 @@ flagged='/(pagestore|engine|engine/wasm|sqlite|sqlite/vfscore|sqlite/guest)$'
 HAKO_LONG=${long:+1} go test -timeout $limit $(go list ./... | grep -Ev "$flagged")
 go test -timeout $limit ./pagestore ./engine ./engine/wasm "${long[@]}"
 HAKO_LONG=${long:+1} go test -timeout $limit ./sqlite ./sqlite/vfscore ./sqlite/guest
+
+go test -C examples/filters/waf -tags no_fs_access ./...
 
 step "tests under the race detector"
 CGO_ENABLED=1 go test -race -short -timeout $limit $(go list ./... | grep -Ev '/examples/')
