@@ -74,7 +74,7 @@ func cutParameter(r *http.Request, name string) (value string, given bool) {
 		r.URL.RawQuery = strings.Join(rest, "&")
 		r.URL.ForceQuery = false
 		r.RequestURI = path
-		if len(rest) > 0 {
+		if r.URL.RawQuery != "" {
 			r.RequestURI += "?" + r.URL.RawQuery
 		}
 	}

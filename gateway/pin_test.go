@@ -68,7 +68,7 @@ app = 'show'
 }
 
 func FuzzCutParameter(f *testing.F) {
-	for _, q := range []string{"", "a=b", "hako-snapshot=shop@1", "a&hako-snapshot=%&b=%zz", "hako-snapshot&&=", "hako-snapshot=a&hako-snapshot=b"} {
+	for _, q := range []string{"", "a=b", "hako-snapshot=shop@1", "a&hako-snapshot=%&b=%zz", "hako-snapshot&&=", "hako-snapshot=0&", "hako-snapshot=a&hako-snapshot=b"} {
 		f.Add(q)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
