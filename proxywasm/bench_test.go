@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/hako-run/hako/engine"
 	"github.com/hako-run/hako/internal/guestbuild"
 )
 
@@ -13,8 +14,12 @@ func benchHeaders() *Headers {
 		"cookie", "session=0123456789abcdef", "x-forwarded-for", "10.0.0.1", "authorization", "Bearer abc", "x-seen", "none")
 }
 
+func benchModule(t testing.TB) *engine.Module {
+	return compileFile(t, guestbuild.C(t, []string{"-O3", "-nostdlib", "-Wl,--no-entry", "testdata/probe/bench.c"}))
+}
+
 func benchPlugin(b *testing.B, cfg Config) *Plugin {
-	cfg.Module = compileFile(b, guestbuild.C(b, []string{"-O3", "-nostdlib", "-Wl,--no-entry", "testdata/probe/bench.c"}))
+	cfg.Module = benchModule(b)
 	cfg.Name = "bench"
 	p, err := Load(b.Context(), cfg)
 	if err != nil {

@@ -89,7 +89,7 @@ func (f *hostFunction) Call(ctx context.Context, mod api.Module, p []uint64) {
 	var status Status
 	switch {
 	case vm.replay != nil:
-		status = vm.replay.host(h, f, p)
+		status = vm.replay.call(h, f, p)
 	case vm.plugin.cfg.Recorder != nil:
 		status = vm.recordCall(h, f, p)
 	default:
@@ -105,7 +105,7 @@ func (f *hostFunction) Call(ctx context.Context, mod api.Module, p []uint64) {
 func (h hostCall) bytes(ptr, size uint64) ([]byte, bool) {
 	b, ok := h.mem.Read(uint32(ptr), uint32(size))
 	if ok && h.vm.recording() {
-		h.vm.event.In = append(h.vm.event.In, append([]byte{}, b...))
+		h.vm.event.In = append(h.vm.event.In, Input{uint32(ptr), append([]byte{}, b...)})
 	}
 	return b, ok
 }

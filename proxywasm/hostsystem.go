@@ -67,7 +67,7 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	if n := len(message); n > 0 && message[n-1] == '\n' {
 		message = message[:n-1]
 	}
-	w.vm.recordOutput(w.level, b)
+	w.vm.output(w.level, b)
 	if len(b) > 0 {
 		w.vm.plugin.log(w.level, w.vm.context(), message)
 	}

@@ -24,6 +24,7 @@ type Stream struct {
 	routes    bool // the route is to be chosen anew
 	answering bool // response headers came, or a local response
 	tcp       bool
+	started   bool // a callback of the request was made
 	closed    bool
 	failed    bool
 	gone      bool // let go of
@@ -95,6 +96,15 @@ func (n note) tell() {
 // to the plugin if it is not yet. False means that the callback is not made,
 // with the lock held all the same if there is a VM.
 func (s *Stream) enter(t StreamType) bool {
+	if t == Response && !s.started {
+		// The plugin did not see the request: another answered it. As in
+		// Envoy, it does not see the response either.
+		if s.vm != nil {
+			s.vm.acquire()
+		}
+		return false
+	}
+	s.started = true
 	if s.vm == nil {
 		s.failWithout()
 		return false
@@ -125,7 +135,7 @@ func (s *Stream) create() {
 // leave ends a callback. Ok is false if it was not made or the VM failed.
 func (s *Stream) leave(t StreamType, action Action, ok bool) Action {
 	if s.vm == nil {
-		return s.idle()
+		return s.idle(t)
 	}
 	s.isInside = false
 	h := &s.halves[t]
@@ -135,7 +145,7 @@ func (s *Stream) leave(t StreamType, action Action, ok bool) Action {
 	}
 	switch {
 	case s.failed:
-		action = s.idle()
+		action = s.idle(t)
 	case !ok || h.resume:
 		action = Continue
 	}
@@ -161,9 +171,10 @@ func (s *Stream) leave(t StreamType, action Action, ok bool) Action {
 	return action
 }
 
-// idle is the action of streams that have no plugin any more.
-func (s *Stream) idle() Action {
-	if s.plugin.cfg.FailOpen {
+// idle is the action of streams that have no plugin any more: the response
+// that was given in its place passes.
+func (s *Stream) idle(t StreamType) Action {
+	if s.plugin.cfg.FailOpen || t == Response && !s.over(t) {
 		return Continue
 	}
 	return Pause

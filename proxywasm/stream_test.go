@@ -307,26 +307,26 @@ func TestLocalResponse(t *testing.T) {
 	}
 }
 
-// TestLocalResponseLate: once response headers went on, and for roots, there
-// is none.
+// TestLocalResponseLate: once response headers went on, all that is left is
+// to reset the stream; and roots have none.
 func TestLocalResponseLate(t *testing.T) {
 	p := loadProbe(t, Config{})
 	x := get()
 	x.ResponseHeaders = MakeHeaders(":status", "200")
 	p.do(onResponseBody, func(c *probeCall) {
+		c.expect(t, StatusOK, "proxy_send_local_response", 403, "", "", "", 0)
 		c.expect(t, StatusBadArgument, "proxy_send_local_response", 403, "", "", "", 0)
 	})
 	s := p.plugin.NewStream(0, x)
 	s.RequestHeaders(true)
 	s.ResponseHeaders(false)
-	if a := s.ResponseBody([]byte("x"), true); a != Continue || x.Local() != nil {
+	if a := s.ResponseBody([]byte("x"), true); a == Continue || x.Local() != nil || !x.WasReset(Response) {
 		t.Errorf("%v %v", a, x.Local())
 	}
 	done := make(chan bool)
 	p.do(onTick, func(c *probeCall) {
 		defer close(done)
 		c.expect(t, StatusOK, "proxy_send_local_response", 403, "", "", "", 0)
-		// One of a stream that waits is told afterwards.
 	})
 	p.tick(t)
 	<-done
@@ -418,6 +418,34 @@ func TestBodyTooLarge(t *testing.T) {
 	}
 	if s.ResponseBody(make([]byte, 11), false); x.Local() == nil || x.Local().Status != 500 {
 		t.Errorf("%v", x.Local())
+	}
+	s.Close()
+}
+
+// TestOthersResponse: a plugin that did not see the request does not see the
+// response that another gave; and one that failed lets its own pass.
+func TestOthersResponse(t *testing.T) {
+	p := loadProbe(t, Config{})
+	x := get()
+	x.ResponseHeaders = MakeHeaders(":status", "403")
+	s := p.plugin.NewStream(0, x)
+	if a, b := s.ResponseHeaders(false), s.ResponseBody([]byte("no"), true); a != Continue || b != Continue || string(s.TakeBody(Response)) != "no" {
+		t.Errorf("%v, %v", a, b)
+	}
+	s.Close()
+	if got := p.calls(); strings.Contains(got, "response") {
+		t.Error(got)
+	}
+	p.do(onRequestHeaders, func(c *probeCall) { c.guest("trap") })
+	s = p.plugin.NewStream(0, x)
+	if a := s.RequestHeaders(true); a != Pause || x.Local() == nil {
+		t.Errorf("%v", a)
+	}
+	if a, b := s.ResponseHeaders(false), s.ResponseBody([]byte("503"), true); a != Continue || b != Continue || string(s.TakeBody(Response)) != "503" {
+		t.Errorf("%v, %v", a, b)
+	}
+	if err := s.Wait(t.Context(), Response); err != nil {
+		t.Error(err)
 	}
 	s.Close()
 }

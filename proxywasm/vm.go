@@ -37,15 +37,17 @@ type vm struct {
 	// chose instead (proxy_set_effective_context), or nil.
 	current, effective *scope
 	calling            callback
+	used               engine.Usage
 	leaving            []*scope // proxy_done was called
 	notes              []note   // for embedders, when the lock is free
 	failure            error    // why the VM failed, or errVMClosed
 	buried             bool
+	begun              bool   // what the clocks tell is the guest's
 	running            bool   // it is configured: limits are those of a callback
 	closing            bool   // its roots are done
 	pairs, value       []byte // scratch
 	event              Event
-	replay             *replay
+	replay             *replayer
 
 	inbox inbox
 }
@@ -67,14 +69,15 @@ type vmKey struct{}
 // open gives the vm its instance, by f.
 func (vm *vm) open(f func(engine.Config) (*engine.Instance, error)) error {
 	cfg := &vm.plugin.cfg
-	vm.clock.Clock = cfg.Clock
+	vm.clock = wasiClock{Clock: cfg.Clock, vm: vm}
 	vm.log = [2]logWriter{{vm, LogInfo}, {vm, LogError}}
 	system, err := wasi.NewSystem(wasi.Config{
-		Env: cfg.Env, Stdout: &vm.log[0], Stderr: &vm.log[1], Clock: &vm.clock, Random: vm.random(),
+		Env: cfg.Env, Stdout: &vm.log[0], Stderr: &vm.log[1], Clock: &vm.clock, Random: random{vm},
 	})
 	if err != nil {
 		return err
 	}
+	vm.begun = true
 	values := context.WithValue(wasi.NewContext(context.Background(), system), vmKey{}, vm)
 	vm.in, err = f(engine.Config{
 		Limits: engine.Limits{Memory: cfg.Limits.Memory, CPU: cfg.Limits.Start},
@@ -147,7 +150,6 @@ func (vm *vm) call(c *scope, cb callback, args ...uint64) (uint64, bool) {
 	if vm.plugin.cfg.Recorder != nil {
 		vm.recordEnter(f.name, vm.stack[:f.params])
 	}
-	before := vm.in.Usage()
 	if vm.running {
 		if err := vm.renew(); err != nil {
 			vm.fail(err)
@@ -155,13 +157,14 @@ func (vm *vm) call(c *scope, cb callback, args ...uint64) (uint64, bool) {
 		}
 	}
 	err := vm.in.CallWithStack(context.Background(), f.name, vm.stack[:])
-	after := vm.in.Usage()
+	before := vm.used
+	vm.used = vm.in.Usage()
 	vm.current, vm.effective = nil, nil
 	result := uint64(uint32(vm.stack[0]))
-	if f.results == 0 {
+	if f.results == 0 || err != nil {
 		result = 0
 	}
-	vm.plugin.stats.called(cb, after.Wall-before.Wall, after.CPU-before.CPU)
+	vm.plugin.stats.called(cb, vm.used.Wall-before.Wall, vm.used.CPU-before.CPU)
 	if vm.plugin.cfg.Recorder != nil {
 		vm.recordLeave(f.name, c, result, err)
 	}
@@ -293,12 +296,17 @@ func (vm *vm) restore(s snapshot) {
 // until the callback is over.
 type wasiClock struct {
 	Clock
+	vm           *vm
 	slept, today time.Duration
 }
 
-func (c *wasiClock) Realtime() int64 { return c.Now().Add(c.today).UnixNano() }
+func (c *wasiClock) Realtime() int64 {
+	return c.vm.chance(CallClock, 0, func() int64 { return c.Now().Add(c.today).UnixNano() })
+}
 
-func (c *wasiClock) Monotonic() int64 { return int64(c.Now().Add(c.slept).Sub(processStart)) + 1 }
+func (c *wasiClock) Monotonic() int64 {
+	return c.vm.chance(CallClock, 1, func() int64 { return int64(c.Now().Add(c.slept).Sub(processStart)) + 1 })
+}
 
 func (c *wasiClock) After(d time.Duration) (<-chan time.Time, func()) {
 	c.slept += d
