@@ -98,7 +98,7 @@ strip = "/notes"
 app = "notes"
 [[route]]
 app = "guestbook"
-`, guestbuild.Go(t, "../../examples/guestbook", "-buildmode=c-shared"),
+`, guestbuild.Go(t, "../../examples/guestbook", "-buildmode=c-shared", "-ldflags=-s -w"),
 		guestbuild.C(t, []string{"-O2", "-mexec-model=reactor", "-I../../guest/c", "-I" + lib, "testdata/notes/notes.c", filepath.Join(lib, "libhakosqlite.a")}))
 	if err := os.WriteFile(filepath.Join(dir, "hako.toml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
