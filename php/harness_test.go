@@ -97,7 +97,7 @@ func (b *syncBuffer) String() string {
 
 // A site is a folder of scripts that is served.
 type site struct {
-	t       *testing.T
+	t       testing.TB
 	root    string // on the host; /srv to PHP
 	data    string // on the host; /data to PHP, writable
 	url     string
@@ -110,6 +110,12 @@ type files map[string]string
 
 // serve serves files with the usual grants, which change alters.
 func serve(t *testing.T, files files, change func(c *app.ServiceConfig)) *site {
+	t.Helper()
+	return open(t, files, change)
+}
+
+// open is serve for other than tests.
+func open(t testing.TB, files files, change func(c *app.ServiceConfig)) *site {
 	t.Helper()
 	w, err := theWorld()
 	if err != nil {
