@@ -449,3 +449,17 @@ func TestOthersResponse(t *testing.T) {
 	}
 	s.Close()
 }
+
+// TestMetadata: HTTP/2 metadata is counted to plugins.
+func TestMetadata(t *testing.T) {
+	p := loadProbe(t, Config{})
+	s := p.plugin.NewStream(0, get())
+	s.RequestMetadata(1) // of a stream that has not begun: nothing
+	s.RequestHeaders(false)
+	s.RequestMetadata(2)
+	s.ResponseMetadata(3)
+	s.Close()
+	if got := p.calls(); !strings.Contains(got, "request_headers(2,5,0) request_metadata(2,2) response_metadata(2,3) done(2)") {
+		t.Error(got)
+	}
+}
