@@ -10,8 +10,16 @@ hako=$PWD/bin/hako
 export HAKO_DATA=$PWD/.hako
 
 if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
-show() {
-	printf '\n%s$ %s%s\n' "$bold" "${*/#$hako/hako}" "$plain"
+show() { # as one would type it
+	local word line=
+	for word; do
+		case $word in
+		"$hako") word=hako ;;
+		*[\ \']*) word=\"$word\" ;;
+		esac
+		line+=" $word"
+	done
+	printf '\n%s$%s%s\n' "$bold" "$line" "$plain"
 	"$@"
 }
 # words prints what was written in a page on standard input.
@@ -89,6 +97,7 @@ printf '\n%s$ curl %s%s\n' "$bold" "$url" "$plain"
 curl -fsS "$url" | words
 
 [ -t 1 ] || exit 0
+trap 'stop; exit 0' INT TERM # what it is left by
 cat <<EOF
 
 ${bold}Open $url in a browser${plain}, write something, and follow the numbers to older pages.
