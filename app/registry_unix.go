@@ -225,8 +225,8 @@ func (r *Registry) Logs(ctx context.Context, name string, q LogQuery, f func(l *
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, io.EOF):
-			return nil
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, unix.ECONNRESET):
+			return nil // it ended, maybe in the middle of a line
 		case err != nil:
 			return fmt.Errorf("read the logs of %s: %w", info.Name, err)
 		case got.Error != "":
