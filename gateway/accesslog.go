@@ -175,6 +175,8 @@ func (e *exchange) logJSON(l *accessLog, route string, took time.Duration) {
 		a = append(a, slog.Int64("received", n))
 	}
 	text("upstream", e.upstream)
+	text("filter", e.filter)
+	text("filter_details", e.filterDetails)
 	if e.route != nil && e.route.config.App != "" {
 		a = append(a, slog.Any("app", e.accountGroup()))
 	}

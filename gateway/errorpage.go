@@ -45,7 +45,8 @@ func (e *exchange) fail(status int, err error) {
 		e.aborted = true
 		panic(http.ErrAbortHandler)
 	}
-	h := e.w.Header()
+	out := e.out()
+	h := out.Header()
 	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Cache-Control"} {
 		delete(h, name)
 	}
@@ -66,8 +67,8 @@ func (e *exchange) fail(status int, err error) {
 		page = []byte("<!doctype html>\n<title>" + title + "</title>\n<h1>" + title + "</h1>\n")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(page)))
-	e.WriteHeader(status)
+	out.WriteHeader(status)
 	if e.request.Method != http.MethodHead {
-		_, _ = e.Write(page)
+		_, _ = out.Write(page)
 	}
 }

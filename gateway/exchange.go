@@ -35,7 +35,8 @@ type deadliner interface {
 // that serves the request; what a timer touches is behind mu.
 type exchange struct {
 	w        http.ResponseWriter
-	deadline deadliner // nil where the connection has none
+	front    http.ResponseWriter // what passes the filters, while they are asked
+	deadline deadliner           // nil where the connection has none
 	server   *server
 	state    *state
 	route    *route
@@ -43,18 +44,20 @@ type exchange struct {
 	began    time.Time
 	ctx      exchangeContext
 
-	client    string // address, behind trusted proxies
-	host      string
-	uri       string // as the client sent it
-	user      string
-	upstream  string
-	secure    bool   // TLS, or a trusted proxy says so
-	trusted   bool   // the client is a proxy that is believed
-	id        string // of a request to an app
-	account   Account
-	pinCookie bool       // the cookie of snapshots is to be set, or deleted
-	recording *recording // nil if the request is not recorded
-	span      trace.Span
+	client        string // address, behind trusted proxies
+	host          string
+	uri           string // as the client sent it
+	user          string
+	upstream      string
+	filter        string // that answered
+	filterDetails string
+	secure        bool   // TLS, or a trusted proxy says so
+	trusted       bool   // the client is a proxy that is believed
+	id            string // of a request to an app
+	account       Account
+	pinCookie     bool       // the cookie of snapshots is to be set, or deleted
+	recording     *recording // nil if the request is not recorded
+	span          trace.Span
 
 	status   int
 	written  int64
@@ -92,6 +95,15 @@ func (c *exchangeContext) Value(key any) any {
 
 func exchangeOf(ctx context.Context) *exchange {
 	e, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return e
+}
+
+// out is where the gateway's own answers go: through the filters, if there
+// are any.
+func (e *exchange) out() http.ResponseWriter {
+	if e.front != nil {
+		return e.front
+	}
 	return e
 }
 

@@ -40,9 +40,11 @@ type Options struct {
 	// Apps returns the app of a name. It is called once for each app that a
 	// route names, by New and by Reload; an error refuses the configuration.
 	Apps func(name string) (App, error)
-	// Filters wraps a route's handler in its filters. Without it, routes with
-	// filters are refused.
-	Filters func(route *config.Route, next http.Handler) (http.Handler, error)
+	// Filters puts a route's filters in front of what answers. It is called
+	// for each route that has some, by New and by Reload; an error refuses the
+	// configuration. A handler that is a Releaser is released when no request
+	// can reach it any more. Without Filters, routes with filters are refused.
+	Filters func(route FilterRoute) (http.Handler, error)
 	// Data is the folder for what has to be kept: certificates got by ACME.
 	// Without it, server.data is taken.
 	Data string

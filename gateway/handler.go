@@ -130,7 +130,7 @@ func (s *server) serve(e *exchange, r *http.Request) {
 		return
 	}
 	setPath(r.URL, match, raw)
-	if rt.strip != "" && !stripPrefix(r.URL, rt.strip) {
+	if rt.strip != "" && len(rt.config.Filters) == 0 && !stripPrefix(r.URL, rt.strip) {
 		e.fail(http.StatusNotFound, nil)
 		return
 	}

@@ -271,7 +271,7 @@ func (p *proxy) failed(_ http.ResponseWriter, r *http.Request, err error) {
 		e.status, e.err = statusClientGone, err
 		panic(http.ErrAbortHandler)
 	case errors.Is(err, errNoServer):
-		e.w.Header().Set("Retry-After", "5")
+		e.out().Header().Set("Retry-After", "5")
 		e.fail(http.StatusServiceUnavailable, err)
 	case isTimeout && timeout.Timeout():
 		e.fail(http.StatusGatewayTimeout, err)

@@ -14,6 +14,7 @@ type route struct {
 	config   *config.Route
 	name     string
 	handler  http.Handler
+	behind   http.Handler // without the filters
 	metrics  *routeMetrics
 	maxBody  int64
 	compress bool

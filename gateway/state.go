@@ -11,14 +11,15 @@ import (
 
 // A state is one configuration made ready to serve.
 type state struct {
-	gateway  *Gateway
-	config   *config.Config
-	routes   *router
-	apps     map[string]App
-	errors   errorPages
-	log      *accessLog
-	recorder *recorder
-	tracer   *tracer
+	gateway   *Gateway
+	config    *config.Config
+	routes    *router
+	apps      map[string]App
+	upstreams map[string]*upstream
+	errors    errorPages
+	log       *accessLog
+	recorder  *recorder
+	tracer    *tracer
 
 	// users counts the requests that use the state, and 1 for being in force.
 	users    atomic.Int64
@@ -29,7 +30,7 @@ type state struct {
 }
 
 func (g *Gateway) newState(c *config.Config) (s *state, err error) {
-	s = &state{gateway: g, config: c, apps: map[string]App{}, released: make(chan struct{})}
+	s = &state{gateway: g, config: c, apps: map[string]App{}, upstreams: map[string]*upstream{}, released: make(chan struct{})}
 	s.users.Store(1)
 	defer func() {
 		if err != nil {
@@ -42,10 +43,17 @@ func (g *Gateway) newState(c *config.Config) (s *state, err error) {
 	if s.errors, err = readErrorPages(string(c.Server.ErrorPages)); err != nil {
 		return s, err
 	}
-	upstreams := map[string]*upstream{}
+	if len(c.Filters) > 0 {
+		// Those that filters may call need no route.
+		for i := range c.Upstreams {
+			if _, err := s.upstream(c.Upstreams[i].Name); err != nil {
+				return s, err
+			}
+		}
+	}
 	var routes []*route
 	for i := range c.Routes {
-		r, err := s.newRoute(&c.Routes[i], upstreams)
+		r, err := s.newRoute(&c.Routes[i])
 		if err != nil {
 			return s, fmt.Errorf("route %q: %w", c.Routes[i].Name, err)
 		}
@@ -55,7 +63,7 @@ func (g *Gateway) newState(c *config.Config) (s *state, err error) {
 	return s, nil
 }
 
-func (s *state) newRoute(c *config.Route, upstreams map[string]*upstream) (*route, error) {
+func (s *state) newRoute(c *config.Route) (*route, error) {
 	r := &route{config: c, name: c.Name, metrics: s.gateway.metrics.route(c.Name, c.App), maxBody: int64(s.config.Server.Limits.Body)}
 	r.prepare(&s.config.Server)
 	switch {
@@ -76,15 +84,9 @@ func (s *state) newRoute(c *config.Route, upstreams map[string]*upstream) (*rout
 		}
 		r.handler = &appHandler{app, s.gateway.metrics.app(c.App, c.Name)}
 	case c.Upstream != "":
-		u := upstreams[c.Upstream]
-		if u == nil {
-			var err error
-			if u, err = newUpstream(s.config.Upstream(c.Upstream), s.gateway.metrics, s.gateway.log); err != nil {
-				return nil, fmt.Errorf("upstream %q: %w", c.Upstream, err)
-			}
-			upstreams[c.Upstream] = u
-			s.starters = append(s.starters, u.start)
-			s.closers = append(s.closers, u.close)
+		u, err := s.upstream(c.Upstream)
+		if err != nil {
+			return nil, err
 		}
 		r.handler = newProxy(u)
 	case c.Static != nil:
@@ -97,16 +99,36 @@ func (s *state) newRoute(c *config.Route, upstreams map[string]*upstream) (*rout
 	case c.Redirect != nil:
 		r.handler = &redirect{c.Redirect}
 	}
+	r.behind = r.handler
 	if len(c.Filters) > 0 {
 		if s.gateway.options.Filters == nil {
-			return nil, fmt.Errorf("this server runs no filters yet: take filter %q out", c.Filters[0].Name)
+			return nil, fmt.Errorf("this server runs no filters: take filter %q out", c.Filters[0].Name)
 		}
-		var err error
-		if r.handler, err = s.gateway.options.Filters(c, r.handler); err != nil {
+		h, err := s.gateway.options.Filters(FilterRoute{Config: c, Next: &behind{r, r}, state: s, route: r})
+		if err != nil {
 			return nil, fmt.Errorf("filters: %w", err)
+		}
+		r.handler = h
+		if rel, ok := h.(Releaser); ok {
+			s.closers = append(s.closers, rel.Release)
 		}
 	}
 	return r, nil
+}
+
+// upstream returns the upstream of a name, making it if need be.
+func (s *state) upstream(name string) (*upstream, error) {
+	if u := s.upstreams[name]; u != nil {
+		return u, nil
+	}
+	u, err := newUpstream(s.config.Upstream(name), s.gateway.metrics, s.gateway.log)
+	if err != nil {
+		return nil, fmt.Errorf("upstream %q: %w", name, err)
+	}
+	s.upstreams[name] = u
+	s.starters = append(s.starters, u.start)
+	s.closers = append(s.closers, u.close)
+	return u, nil
 }
 
 // start begins what runs beside requests: health checks.
