@@ -95,6 +95,29 @@ func TestGoAuth(t *testing.T) {
 	}
 }
 
+// A slowHost takes its time to be told of a response.
+type slowHost struct{ pw.Exchange }
+
+func (h *slowHost) Respond(r *pw.LocalResponse) {
+	time.Sleep(50 * time.Millisecond)
+	h.Exchange.Respond(r)
+}
+
+// Who waits for a stream finds the response that ended it.
+func TestGoAnsweredWhileWaiting(t *testing.T) {
+	p, _ := load(t, goGuest(t), pw.Config{
+		Roots: root("auth", "auth"), Allow: []string{"http_call:auth"},
+		Dispatcher: &calls{http: map[string]func(*pw.HTTPCall) (*pw.HTTPResponse, error){"auth": authority}},
+	})
+	h := &slowHost{pw.Exchange{RequestHeaders: get("/", "authorization", "bad").headers}}
+	s := p.NewStream(0, h)
+	defer s.Close()
+	s.RequestHeaders(true)
+	if err := s.Wait(t.Context(), pw.Request); !errors.Is(err, pw.ErrAnswered) || h.Local() == nil {
+		t.Errorf("waiting gave %v, with the response %v", err, h.Local())
+	}
+}
+
 // Many requests wait for their calls at once, in few VMs, and each gets its
 // own answer.
 func TestGoAuthMany(t *testing.T) {

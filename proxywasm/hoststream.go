@@ -50,8 +50,8 @@ func closeStream(h hostCall, p []uint64) Status {
 	if s.tcp != (StreamType(p[0]) >= Downstream) {
 		return StatusBadArgument
 	}
-	s.stop(ErrReset)
 	s.note(noteReset, StreamType(p[0]), nil)
+	s.stop(ErrReset)
 	return StatusOK
 }
 

@@ -123,8 +123,8 @@ func (s *Stream) tooLarge(t StreamType) {
 	if s.respond(r) {
 		return
 	}
-	s.stop(ErrReset)
 	s.note(noteReset, t, nil)
+	s.stop(ErrReset)
 }
 
 // respond gives a response in the upstream's place, unless there was one
@@ -136,8 +136,8 @@ func (s *Stream) respond(r *LocalResponse) bool {
 	}
 	if s.answering && !s.halves[Response].headers {
 		s.local = r
-		s.stop(ErrReset)
 		s.note(noteReset, Response, nil)
+		s.stop(ErrReset)
 		return true
 	}
 	s.local = r
@@ -145,9 +145,9 @@ func (s *Stream) respond(r *LocalResponse) bool {
 	s.answered = s.answering
 	s.mu.Unlock()
 	s.answering = true
+	s.note(noteRespond, 0, r)
 	s.stop(ErrAnswered)
 	s.plugin.stats.localResponses.Add(1)
-	s.note(noteRespond, 0, r)
 	return true
 }
 

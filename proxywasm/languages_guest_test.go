@@ -3,6 +3,7 @@ package proxywasm_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -181,4 +182,44 @@ func TestAssemblyScriptAuth(t *testing.T) {
 		}
 	}
 	eventually(t, "three streams to end", func() bool { return log.count("deleted") == 3 })
+}
+
+// The table of the C header keeps what belongs to many streams that come and
+// go.
+func TestCTable(t *testing.T) {
+	p, _ := load(t, cGuest(t, "../examples/filters/c/greeting.c"), pw.Config{
+		VMs: 1, Roots: []pw.Root{{Config: []byte("even")}, {Name: "odd", Config: []byte("odd")}},
+	})
+	names := [...]string{"even", "odd"}
+	type open struct {
+		s *pw.Stream
+		x *pw.Exchange
+	}
+	streams := map[int]open{}
+	finish := func(i int) {
+		o := streams[i]
+		delete(streams, i)
+		o.x.ResponseHeaders = answer("200").headers
+		o.s.ResponseHeaders(true)
+		expect(t, o.x.ResponseHeaders, "x-greeting", names[i%2])
+		o.s.Close()
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 2000 {
+		x := &pw.Exchange{RequestHeaders: get("/").headers}
+		s := p.NewStream(i%2, x)
+		s.RequestHeaders(true)
+		streams[i] = open{s, x}
+		for len(streams) > 300 || len(streams) > 0 && random.IntN(3) == 0 {
+			for j := range streams { // any
+				finish(j)
+				break
+			}
+		}
+	}
+	for len(streams) > 0 {
+		for j := range streams {
+			finish(j)
+		}
+	}
 }

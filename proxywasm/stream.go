@@ -33,6 +33,7 @@ type Stream struct {
 	mu       sync.Mutex
 	paused   [maxStreamType + 1]bool
 	stopped  error
+	untold   int  // responses and resets that the host is still to be told of
 	answered bool // by a response in the response's own phase
 	changed  chan struct{}
 }
@@ -182,6 +183,22 @@ func (s *Stream) idle(t StreamType) Action {
 
 func (s *Stream) note(what noteKind, t StreamType, r *LocalResponse) {
 	s.vm.notes = append(s.vm.notes, note{s: s, what: what, dir: t, r: r})
+	if what == noteRespond || what == noteReset {
+		s.mu.Lock()
+		s.untold++
+		s.mu.Unlock()
+	}
+}
+
+// told is called when the host has a note.
+func (s *Stream) told(what noteKind) {
+	if what != noteRespond && what != noteReset {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.untold--
+	s.wake()
 }
 
 // pause changes what Wait sees.
@@ -195,7 +212,8 @@ func (s *Stream) pause(t StreamType, paused bool) {
 	s.wake()
 }
 
-// stop ends the stream for Wait.
+// stop ends the stream for Wait. What the host is to be told of it is noted
+// before: Wait returns after that was told.
 func (s *Stream) stop(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,16 +252,16 @@ func (s *Stream) wake() {
 func (s *Stream) Wait(ctx context.Context, t StreamType) error {
 	for {
 		s.mu.Lock()
-		paused, over := s.paused[t], s.overLocked(t)
+		paused, over, untold := s.paused[t], s.overLocked(t), s.untold > 0
 		if s.changed == nil {
 			s.changed = make(chan struct{})
 		}
 		changed := s.changed
 		s.mu.Unlock()
 		switch {
-		case over != nil:
+		case over != nil && !untold:
 			return over
-		case !paused:
+		case over == nil && !paused:
 			return nil
 		}
 		select {
@@ -329,15 +347,15 @@ func (s *Stream) fail() {
 func (s *Stream) end(tell func(noteKind, StreamType, *LocalResponse)) {
 	switch {
 	case s.tcp:
-		s.stop(ErrReset)
 		tell(noteReset, Downstream, nil)
-	case s.answering:
 		s.stop(ErrReset)
+	case s.answering:
 		tell(noteReset, Response, nil)
+		s.stop(ErrReset)
 	default:
 		s.answering = true
-		s.stop(ErrAnswered)
 		tell(noteRespond, 0, &LocalResponse{Status: 503, Details: "wasm_fail_stream", Headers: &Headers{}, GRPCStatus: -1})
+		s.stop(ErrAnswered)
 	}
 }
 

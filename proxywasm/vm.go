@@ -210,6 +210,7 @@ func (vm *vm) release() {
 	vm.load.Add(-1)
 	for _, n := range notes {
 		n.tell()
+		n.s.told(n.what)
 	}
 	if failed || done {
 		vm.end()
