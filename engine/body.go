@@ -21,7 +21,7 @@ type body struct {
 	globals []api.MutableGlobal // in the order of compiled.globals
 	// idle are the functions that have been called before. Each holds a
 	// stack, so that a function that is called back into has several.
-	idle map[*exportedFunction][]api.Function
+	idle map[*exportedFunction]*[]api.Function
 	// active are the functions under way, each called back into by the host
 	// from the one before it.
 	active []api.Function
@@ -43,7 +43,7 @@ var anonymous = wazero.NewModuleConfig().WithName("").WithStartFunctions()
 // which is nil if the module has no memory. The memory has room for room
 // bytes.
 func newBody(c *compiled, img image, room uint64) (*body, error) {
-	b := &body{module: c, idle: map[*exportedFunction][]api.Function{}}
+	b := &body{module: c, idle: map[*exportedFunction]*[]api.Function{}}
 	ctx := c.link
 	if img != nil {
 		region, err := c.engine.backing.reserve(room)
@@ -100,11 +100,21 @@ func (b *body) limitMemory(max int64) error {
 	return b.memory.setLimit(max)
 }
 
-func (b *body) take(f *exportedFunction) api.Function {
+// pool has those of one function.
+func (b *body) pool(f *exportedFunction) *[]api.Function {
 	idle := b.idle[f]
-	if n := len(idle); n > 0 {
-		b.idle[f] = idle[:n-1]
-		return idle[n-1]
+	if idle == nil {
+		idle = new([]api.Function)
+		b.idle[f] = idle
+	}
+	return idle
+}
+
+func (b *body) take(f *exportedFunction, idle *[]api.Function) api.Function {
+	if n := len(*idle); n > 0 {
+		fn := (*idle)[n-1]
+		*idle = (*idle)[:n-1]
+		return fn
 	}
 	return b.mod.ExportedFunction(f.name)
 }
@@ -131,8 +141,6 @@ var (
 	errStacks     = errors.New("stack overflow")
 	errReferences = errors.New("too many references")
 )
-
-func (b *body) put(f *exportedFunction, fn api.Function) { b.idle[f] = append(b.idle[f], fn) }
 
 // values returns the globals' values.
 func (b *body) values() []uint64 {

@@ -124,7 +124,8 @@ func (in *Instance) callBack(ctx context.Context, c *call, f *exportedFunction, 
 // enter runs the guest.
 func (in *Instance) enter(ctx context.Context, c *call, f *exportedFunction, stack []uint64) error {
 	b := in.body
-	fn := b.take(f)
+	idle := b.pool(f)
+	fn := b.take(f, idle)
 	b.active = append(b.active, fn)
 	err := fn.CallWithStack(ctx, stack)
 	b.active = b.active[:len(b.active)-1]
@@ -132,7 +133,7 @@ func (in *Instance) enter(ctx context.Context, c *call, f *exportedFunction, sta
 		// The function is not used again: its stack may be large.
 		return c.explain(f, err)
 	}
-	b.put(f, fn)
+	*idle = append(*idle, fn)
 	return nil
 }
 

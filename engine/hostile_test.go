@@ -17,7 +17,8 @@ func TestInside(t *testing.T) {
 	if !in.body.inside.ok || in.body.made == nil {
 		t.Fatal("wazero keeps its stacks or references in another way than inside.go knows")
 	}
-	fn := in.body.take(in.module.functions["add"])
+	add := in.module.functions["add"]
+	fn := in.body.take(add, in.body.pool(add))
 	if n := in.body.inside.stacks(fn); n < 4096 || n > 1<<20 {
 		t.Errorf("a fresh stack has %d bytes", n)
 	}
