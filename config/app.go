@@ -118,6 +118,16 @@ type Filter struct {
 	Module Module `toml:"module" required:"true" example:"\"filters/waf.wasm\""`
 	// Root is the root id.
 	Root string `toml:"root"`
+	// VMID tells which filters share data and queues: those of one id do. By
+	// default that is the filter's name.
+	VMID string `toml:"vm_id"`
+	// VMs is how many instances there are at most, each of which works on one
+	// call at a time; as many as the machine has processors if 0.
+	VMs int `toml:"vms"`
+	// HeadersMayStop lets a filter that holds the headers see the body
+	// meanwhile, as Envoy's allow_on_headers_stop_iteration does. Plugins of
+	// ABI 0.2.100 always do.
+	HeadersMayStop bool `toml:"headers_may_stop"`
 	// Config is what proxy_on_configure reads.
 	Config string `toml:"config" example:"'{\"rules\":[]}'"`
 	// VMConfig is what proxy_on_vm_start reads.
@@ -137,6 +147,14 @@ type FilterLimits struct {
 	Memory Size `toml:"memory" default:"64MiB"`
 	// CPU is the processor time of one call.
 	CPU Duration `toml:"cpu" default:"100ms"`
+	// Start is the processor time in which it starts and reads its
+	// configuration.
+	Start Duration `toml:"start" default:"30s"`
+	// Body is how much of a body it may hold: beyond that, a request is
+	// answered with 413, a response with 500.
+	Body Size `toml:"body" default:"1MiB"`
+	// Wait is how long it may hold a message that nothing else moves.
+	Wait Duration `toml:"wait" default:"5m"`
 }
 
 // FilterRef is one of the filters of a route or stream; a string sets its

@@ -319,8 +319,17 @@ func (c *checker) guestPaths(a *App) {
 }
 
 func (c *checker) checkFilter(f *Filter) {
+	if f.VMs < 0 || f.VMs > 1024 {
+		c.add(c.at(&f.VMs), "", "a filter has 1 to 1024 instances, or 0 for as many as there are processors")
+	}
 	for i := range f.Allow {
-		if name, ok := strings.CutPrefix(f.Allow[i], "http_call:"); ok && c.Upstream(name) == nil {
+		kind, name, ok := strings.Cut(f.Allow[i], ":")
+		switch {
+		case !ok || name == "" || !slices.Contains([]string{"http_call", "grpc_call", "redis", "foreign", "queue"}, kind):
+			c.add(c.at(&f.Allow[i]), "write http_call:UPSTREAM, grpc_call:UPSTREAM, foreign:FUNCTION or queue:VM_ID", "%q allows nothing that there is", f.Allow[i])
+		case kind == "redis":
+			c.add(c.at(&f.Allow[i]), "take it out", "this server makes no calls to Redis")
+		case strings.HasSuffix(kind, "_call") && name != "*" && c.Upstream(name) == nil:
 			c.add(c.at(&f.Allow[i]), "define it in a table [[upstream]]", "there is no upstream called %q", name)
 		}
 	}

@@ -37,6 +37,9 @@ type Server struct {
 	Log Log `toml:"log"`
 	// Tracing sends OpenTelemetry traces. Off if absent.
 	Tracing *Tracing `toml:"tracing"`
+	// Node is what filters are told of the machine they run on: the property
+	// node.metadata has it.
+	Node map[string]string `toml:"node" example:"{ REGION = \"eu-1\" }"`
 }
 
 // TLS is the table [server.tls].
