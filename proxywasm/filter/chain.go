@@ -29,6 +29,10 @@ type Options struct {
 	Route func(r *http.Request) http.Handler
 	// Answered is told that a filter answered a request.
 	Answered func(r *http.Request, filter string, l *proxywasm.LocalResponse)
+	// Timed is told at the end how long a filter's callbacks for a request
+	// took together, and how many there were. Those of ticks and answers are
+	// not among them. Without it no times are taken.
+	Timed func(r *http.Request, filter string, began time.Time, busy time.Duration, calls int)
 	// Wait is how long a filter may hold a message that nothing else moves:
 	// then a request gets status 504. 5 minutes if 0.
 	Wait time.Duration

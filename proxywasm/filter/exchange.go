@@ -62,6 +62,11 @@ type step struct {
 	stream  *proxywasm.Stream
 	started bool
 
+	// Under exchange.calls, if Options.Timed.
+	began  time.Time
+	busy   time.Duration
+	called int
+
 	// The request.
 	base    int    // changes of its headers before the filter saw them
 	stash   []part // of the body, what comes before anything that is still to be read
@@ -123,7 +128,11 @@ func (x *exchange) close() {
 	x.done = true
 	x.calls.Unlock()
 	for i := range x.steps {
-		x.steps[i].stream.Close()
+		s := &x.steps[i]
+		s.stream.Close()
+		if s.called > 0 {
+			x.chain.options.Timed(x.r, x.chain.filters[i].Name, s.began, s.busy, s.called)
+		}
 	}
 }
 
@@ -134,14 +143,24 @@ func (x *exchange) over() bool {
 	return x.local != nil || x.reset || x.ended
 }
 
-// call makes a callback.
-func (x *exchange) call(f func() proxywasm.Action) proxywasm.Action {
+// call makes a callback of a step.
+func (x *exchange) call(s *step, f func() proxywasm.Action) proxywasm.Action {
 	x.calls.Lock()
 	defer x.calls.Unlock()
 	if x.done {
 		return proxywasm.Pause
 	}
-	return f()
+	if x.chain.options.Timed == nil {
+		return f()
+	}
+	began := time.Now()
+	if s.called == 0 {
+		s.began = began
+	}
+	action := f()
+	s.called++
+	s.busy += time.Since(began)
+	return action
 }
 
 // wait waits for a filter that holds a direction. False means that there is

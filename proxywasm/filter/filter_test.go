@@ -348,6 +348,28 @@ func TestRoute(t *testing.T) {
 	}
 }
 
+// TestTimed: what filters took is told once for each.
+func TestTimed(t *testing.T) {
+	told := make(chan string, 10)
+	o := Options{Timed: func(_ *http.Request, filter string, began time.Time, busy time.Duration, calls int) {
+		if began.IsZero() || busy <= 0 {
+			t.Errorf("%v %v", began, busy)
+		}
+		told <- fmt.Sprint(filter, " ", calls)
+	}}
+	s := serve(t, chain(t, o, nil, "", "deny", "upper"), seen)
+	ask(t, "GET", s.URL, nil, nil)
+	for _, want := range []string{" 3", "deny 3"} {
+		if got := <-told; got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+	s.Close()
+	if len(told) > 0 {
+		t.Errorf("a filter that was not asked: %q", <-told)
+	}
+}
+
 // TestWaits: a filter that never goes on costs a status, and a client that
 // leaves meanwhile costs nothing.
 func TestWaits(t *testing.T) {

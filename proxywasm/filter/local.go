@@ -70,14 +70,14 @@ func (x *exchange) showLocal(h *proxywasm.Headers, body []byte) (*proxywasm.Head
 		}
 		h = h.Clone()
 		s.setMap(proxywasm.ResponseHeaders, h)
-		action := x.call(func() proxywasm.Action { return s.stream.ResponseHeaders(len(body) == 0) })
+		action := x.call(s, func() proxywasm.Action { return s.stream.ResponseHeaders(len(body) == 0) })
 		if action != proxywasm.Continue && (action != proxywasm.PauseHeaders || len(body) == 0) && s.stream.Wait(ctx, proxywasm.Response) != nil {
 			continue
 		}
 		if len(body) == 0 {
 			continue
 		}
-		if x.call(func() proxywasm.Action { return s.stream.ResponseBody(body, true) }) != proxywasm.Continue && s.stream.Wait(ctx, proxywasm.Response) != nil {
+		if x.call(s, func() proxywasm.Action { return s.stream.ResponseBody(body, true) }) != proxywasm.Continue && s.stream.Wait(ctx, proxywasm.Response) != nil {
 			continue
 		}
 		body = s.stream.TakeBody(proxywasm.Response)

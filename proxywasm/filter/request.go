@@ -41,7 +41,7 @@ func (x *exchange) requestHeads() bool {
 		}
 		s.setMap(proxywasm.RequestHeaders, h)
 		s.base, s.started = h.Changes(), true
-		switch x.call(func() proxywasm.Action { return s.stream.RequestHeaders(end) }) {
+		switch x.call(s, func() proxywasm.Action { return s.stream.RequestHeaders(end) }) {
 		case proxywasm.Continue:
 		case proxywasm.PauseHeaders:
 			if end {
@@ -217,9 +217,9 @@ func (x *exchange) give(s *step, p part) error {
 			before = x.steps[s.index-1].Headers(proxywasm.RequestTrailers).Clone()
 		}
 		s.setMap(proxywasm.RequestTrailers, before)
-		action = x.call(s.stream.RequestTrailers)
+		action = x.call(s, s.stream.RequestTrailers)
 	} else {
-		action = x.call(func() proxywasm.Action { return s.stream.RequestBody(p.data, p.end) })
+		action = x.call(s, func() proxywasm.Action { return s.stream.RequestBody(p.data, p.end) })
 	}
 	last := p.end || p.trailers
 	switch {

@@ -73,7 +73,7 @@ func (x *exchange) head(i int, h *proxywasm.Headers, end bool, plain http.Header
 		s.setMap(proxywasm.ResponseHeaders, h)
 		x.shown = true
 		before := h.Changes()
-		action := x.call(func() proxywasm.Action { return s.stream.ResponseHeaders(end) })
+		action := x.call(s, func() proxywasm.Action { return s.stream.ResponseHeaders(end) })
 		switch {
 		case action == proxywasm.Continue:
 		case action == proxywasm.PauseHeaders && !end:
@@ -148,7 +148,7 @@ func (x *exchange) push(i int, data []byte, end bool) error {
 		if !s.started {
 			continue
 		}
-		action := x.call(func() proxywasm.Action { return s.stream.ResponseBody(data, end) })
+		action := x.call(s, func() proxywasm.Action { return s.stream.ResponseBody(data, end) })
 		switch {
 		case action == proxywasm.Continue:
 		case end, action == proxywasm.Pause, action == proxywasm.PauseWatermark && s.kept+len(data) >= x.limit(s):
@@ -242,7 +242,7 @@ func (x *exchange) pushTrailers(i int, h *proxywasm.Headers) error {
 		}
 		h = h.Clone()
 		s.setMap(proxywasm.ResponseTrailers, h)
-		if x.call(s.stream.ResponseTrailers) != proxywasm.Continue && !x.wait(s, proxywasm.Response) {
+		if x.call(s, s.stream.ResponseTrailers) != proxywasm.Continue && !x.wait(s, proxywasm.Response) {
 			return errEnded
 		}
 		data := x.letGo(s, false)
