@@ -83,6 +83,8 @@ add_filter(
 		$args['reject_unsafe_urls'] = false;
 		$args['headers']            = is_array( $args['headers'] ) ? $args['headers'] : array();
 		$args['headers']['Host']    = $to['host'] . ( isset( $to['port'] ) ? ':' . $to['port'] : '' );
+		// It would not pay to compress what stays within the machine.
+		$args['headers']['Accept-Encoding'] = 'identity';
 		if ( 'https' === $to['scheme'] ) {
 			$args['headers']['X-Forwarded-Proto'] = 'https';
 		}
