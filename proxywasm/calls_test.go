@@ -19,7 +19,6 @@ type fakeDispatcher struct {
 	events   []GRPCEvents
 	sent     []string
 	redis    []func([]byte, error)
-	at       func(*HTTPCall, func(*HTTPResponse, error)) error
 }
 
 func (d *fakeDispatcher) cancel() {

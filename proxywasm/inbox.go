@@ -61,9 +61,9 @@ func (b *inbox) close() {
 	b.closed, b.waiting = true, nil
 }
 
-// empty reports whether nothing waits.
-func (b *inbox) empty() bool {
+// idle reports whether nothing waits or is under way.
+func (b *inbox) idle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.waiting) == 0
+	return !b.busy
 }

@@ -86,6 +86,10 @@ func Load(ctx context.Context, cfg Config) (*Plugin, error) {
 		return nil, fmt.Errorf("load plugin %q: %w", cfg.Name, err)
 	}
 	if err := p.freeze(first); err != nil {
+		if first.dead.Load() {
+			first.discard()
+			return nil, fmt.Errorf("load plugin %q: %w", cfg.Name, err)
+		}
 		p.whyNot = err
 		p.add(first)
 		return p, nil
@@ -103,8 +107,15 @@ func (p *Plugin) freeze(v *vm) (err error) {
 	if p.cfg.NoFork {
 		return errors.New("forking is turned off")
 	}
+	// Items that it put into queues of its own come first.
+	for i := 0; i < 100 && !v.inbox.idle(); i++ {
+		time.Sleep(time.Millisecond)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.failure != nil {
+		return v.failure
+	}
 	if p.frozen, err = v.snapshot(); err != nil {
 		return err
 	}
@@ -116,7 +127,7 @@ func (p *Plugin) newVM() *vm {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.numbers++
-	return &vm{plugin: p, profile: p.profile, number: p.numbers, contexts: map[uint32]*scope{}, started: p.cfg.Clock.Now()}
+	return &vm{plugin: p, profile: p.profile, number: p.numbers, contexts: map[uint32]*scope{}}
 }
 
 // startVM makes a VM from the beginning.
@@ -182,6 +193,7 @@ func (p *Plugin) add(v *vm) bool {
 	}
 	p.vms = append(p.vms, v)
 	p.opened++
+	v.counted = true
 	return true
 }
 
@@ -193,10 +205,13 @@ func (p *Plugin) pick() *vm {
 	least := int32(0)
 	for i := range p.vms {
 		v := p.vms[(p.next+i)%len(p.vms)]
+		if v.dead.Load() {
+			continue
+		}
 		if load := v.load.Load(); best == nil || load < least {
 			best, least = v, load
 		}
-		if least == 0 {
+		if best != nil && least == 0 {
 			break
 		}
 	}
@@ -218,7 +233,13 @@ func (p *Plugin) pick() *vm {
 
 // mayGrow tells whether a VM may be made now. The lock is held.
 func (p *Plugin) mayGrow() bool {
-	return !p.retiring && len(p.vms)+p.making < p.cfg.VMs &&
+	live := p.making
+	for _, v := range p.vms {
+		if !v.dead.Load() {
+			live++
+		}
+	}
+	return !p.retiring && live < p.cfg.VMs &&
 		(p.backoff == 0 || p.cfg.Clock.Now().Sub(p.crashedAt) >= p.backoff)
 }
 
@@ -263,6 +284,10 @@ func (p *Plugin) ended(v *vm, why, closing error) {
 		p.log(LogError, nil, fmt.Sprintf("a VM ended with: %v", closing))
 	}
 	p.mu.Lock()
+	if !v.counted { // it was never in use: whoever makes it sees that it failed
+		p.mu.Unlock()
+		return
+	}
 	if i := slices.Index(p.vms, v); i >= 0 {
 		p.vms = slices.Delete(p.vms, i, i+1)
 	}

@@ -22,7 +22,6 @@ type scope struct {
 type rootState struct {
 	period     uint32 // of ticks, in milliseconds; 0 is none
 	stopTick   func()
-	tickWaits  bool
 	queues     []string
 	calls      map[uint32]*outcall
 	nextHTTP   uint32

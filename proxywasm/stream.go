@@ -111,6 +111,18 @@ func (s *Stream) enter(t StreamType) bool {
 		return false
 	}
 	s.vm.acquire()
+	for range 3 {
+		if s.scope != nil || s.vm.failure == nil {
+			break
+		}
+		// It failed before the plugin knew of the stream: another will do.
+		s.vm.release()
+		if s.vm = s.plugin.pick(); s.vm == nil {
+			s.failWithout()
+			return false
+		}
+		s.vm.acquire()
+	}
 	if s.failed || s.closed {
 		return false
 	}
@@ -289,7 +301,8 @@ func (s *Stream) TakeBody(t StreamType) []byte {
 // Close is the end of a stream, whole or not: the plugin is told that it is
 // done, logs it, and forgets it. The host is not called any more, but for its
 // maps if the plugin's log comes later (a proxy_on_done that returned false);
-// a host with a method Released() is called there when that is over.
+// a host with a method Released() is called there, in which it must not call
+// the plugin, when that is over.
 func (s *Stream) Close() {
 	if s.scope == nil {
 		if !s.closed { // the plugin knows nothing of it

@@ -23,8 +23,8 @@ type vm struct {
 	log     [2]logWriter // standard output and error
 	clock   wasiClock
 
-	load    atomic.Int32 // goroutines that want the lock or hold it
-	started time.Time
+	load atomic.Int32 // goroutines that want the lock or hold it
+	dead atomic.Bool  // it has failed
 
 	mu       sync.Mutex
 	stack    [8]uint64
@@ -36,12 +36,12 @@ type vm struct {
 	// The context of the callback under way, and the one that the plugin
 	// chose instead (proxy_set_effective_context), or nil.
 	current, effective *scope
-	calling            callback
 	used               engine.Usage
 	leaving            []*scope // proxy_done was called
 	notes              []note   // for embedders, when the lock is free
 	failure            error    // why the VM failed, or errVMClosed
 	buried             bool
+	counted            bool   // the plugin has it among its own, under its lock
 	begun              bool   // what the clocks tell is the guest's
 	running            bool   // it is configured: limits are those of a callback
 	closing            bool   // its roots are done
@@ -146,7 +146,7 @@ func (vm *vm) call(c *scope, cb callback, args ...uint64) (uint64, bool) {
 	}
 	vm.stack = [8]uint64{}
 	copy(vm.stack[:f.params], args)
-	vm.current, vm.effective, vm.calling, vm.clock.today = c, nil, cb, 0
+	vm.current, vm.effective, vm.clock.today = c, nil, 0
 	if vm.plugin.cfg.Recorder != nil {
 		vm.recordEnter(f.name, vm.stack[:f.params])
 	}
@@ -179,6 +179,7 @@ func (vm *vm) call(c *scope, cb callback, args ...uint64) (uint64, bool) {
 func (vm *vm) fail(err error) {
 	if vm.failure == nil {
 		vm.failure = err
+		vm.dead.Store(true)
 	}
 }
 
@@ -269,6 +270,9 @@ func (vm *vm) snapshot() (snapshot, error) {
 			return s, errors.New("it made calls while it was configured")
 		}
 		s.roots = append(s.roots, rootSnapshot{r.id, r.period, r.queues})
+	}
+	if !vm.inbox.idle() {
+		return s, errors.New("it has callbacks waiting")
 	}
 	if len(vm.contexts) != len(vm.roots) {
 		return s, errors.New("it has contexts beside its roots")
