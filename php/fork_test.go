@@ -213,6 +213,19 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// Without such a folder the log says what is missing.
+func TestSessionsLost(t *testing.T) {
+	s := serve(t, files{"count.php": `<?php session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; session_write_close(); echo $_SESSION['n'];`}, nil)
+	a := s.want("/count.php", 200, "1")
+	if len(a.Cookies()) != 1 {
+		t.Fatal(a.Cookies())
+	}
+	if a := s.get("/count.php", "Cookie", a.Cookies()[0].Name+"="+a.Cookies()[0].Value); a.body != "1" {
+		t.Errorf("%s", a.body)
+	}
+	s.logged("grant a writable folder as /sessions")
+}
+
 // newDatabase makes an empty database and returns its name.
 func newDatabase(t *testing.T) string {
 	t.Helper()

@@ -11,6 +11,7 @@
 #include <wasi/libc-environ.h>
 
 #include "Zend/zend_hrtime.h"
+#include "ext/session/php_session.h"
 #include "ext/standard/info.h"
 #include "main/php_ini.h"
 #include "main/php_output.h"
@@ -109,7 +110,14 @@ static void ini_defaults(HashTable *configuration) {
   for (size_t i = 0; i < sizeof values / sizeof *values; i++) ini_default(configuration, values[i][0], values[i][1]);
   /* Sessions outlive a fork only in a folder of the host. */
   struct stat s;
-  ini_default(configuration, "session.save_path", stat("/sessions", &s) == 0 && S_ISDIR(s.st_mode) ? "/sessions" : "/tmp");
+  const char *sessions = stat("/sessions", &s) == 0 && S_ISDIR(s.st_mode) ? "/sessions" : "/tmp";
+  ini_default(configuration, "session.save_path", sessions);
+}
+
+/* Tells who wonders where sessions are. */
+static void check_session(void) {
+  if (PS(id) && PS(mod) && strcmp(PS(mod)->s_name, "files") == 0 && PS(save_path) && strcmp(PS(save_path), "/tmp") == 0)
+    hako_log(4, "the session is kept in /tmp, where the next request may not find it: grant a writable folder as /sessions");
 }
 
 /* Settings of folders: [PATH=...] and [HOST=...] of php.ini, .user.ini. */
@@ -226,6 +234,7 @@ static void run_script(void) {
     }
   } zend_catch {
   } zend_end_try();
+  if (started) check_session();
   bool failed = !started || EG(exit_status) == 255;
   if (!started && !SG(headers_sent)) SG(sapi_headers).http_response_code = 500;
   php_request_shutdown(NULL);
