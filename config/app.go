@@ -166,12 +166,32 @@ type FilterRef struct {
 	Config *string `toml:"config" example:"'{\"rps\":10}'"`
 }
 
-// Stream is a table of [[stream]].
+// Stream is a table of [[stream]]: TCP connections that are passed on.
 type Stream struct {
-	// Listen is the address.
-	Listen Listen `toml:"listen" required:"true" example:"\"127.0.0.1:6000\""`
+	// Name is what logs and metrics call it; by default its first address.
+	Name string `toml:"name"`
+	// Listen has its addresses, as those of server.listen.
+	Listen []Listen `toml:"listen" required:"true" example:"\"127.0.0.1:6000\""`
+	// TLS ends TLS here, with the certificates of server.tls; what is passed
+	// on is what was in it. Without, connections are passed on as they come.
+	TLS bool `toml:"tls"`
 	// Filters are run in this order.
 	Filters []FilterRef `toml:"filters" example:"[\"tcp-log\"]"`
-	// Upstream is where connections go.
+	// Upstream is where connections go. Its servers are "tcp://host:port" or
+	// "unix:/path".
 	Upstream string `toml:"upstream" required:"true" example:"\"db\""`
+	// MaxConnections is how many may be open at once; more are closed at once.
+	// Without it, server.limits.connections alone holds.
+	MaxConnections int `toml:"max_connections"`
+	// Timeouts bound its connections.
+	Timeouts StreamTimeouts `toml:"timeouts"`
+}
+
+// StreamTimeouts is the table timeouts of a stream.
+type StreamTimeouts struct {
+	// Connect is the time for a connection to a server to come about; by
+	// default the upstream's.
+	Connect *Duration `toml:"connect" example:"\"5s\""`
+	// Idle ends a connection on which nothing moved for so long.
+	Idle Duration `toml:"idle" default:"1h"`
 }

@@ -42,16 +42,7 @@ func (c *checker) check() {
 		c.checkUpstream(&c.Upstreams[i])
 	}
 	c.checkRoutes()
-	for i := range c.Streams {
-		s := &c.Streams[i]
-		if s.Listen.TLS {
-			c.add(c.at(&s.Listen), "leave https:// away", "a stream is passed on as it comes and has no TLS")
-		}
-		if s.Upstream != "" {
-			known(c, &s.Upstream, "upstream", c.Upstreams, upstreamName)
-		}
-		c.checkFilterRefs(s.Filters)
-	}
+	c.checkStreams()
 	c.checkListeners()
 }
 
@@ -225,7 +216,9 @@ func (c *checker) checkListeners() {
 		once(c.Server.Metrics, &c.Server.Metrics)
 	}
 	for i := range c.Streams {
-		once(&c.Streams[i].Listen, &c.Streams[i].Listen)
+		for j := range c.Streams[i].Listen {
+			once(&c.Streams[i].Listen[j], &c.Streams[i].Listen[j])
+		}
 	}
 }
 
@@ -350,6 +343,10 @@ func (c *checker) checkUpstream(u *Upstream) {
 	for i := range u.URL {
 		t := &u.URL[i]
 		switch {
+		case t.Raw && u.Protocol != "http1":
+			c.add(c.at(t), "leave protocol away", "no HTTP is spoken to %s", t)
+		case t.Raw != u.URL[0].Raw && t.Network == u.URL[0].Network:
+			c.add(c.at(t), "make two upstreams of it", "upstream %q has servers of HTTP and others", u.Name)
 		case u.Protocol == "h2" && !t.TLS:
 			c.add(c.at(t), "write https://, or protocol = \"h2c\"", "HTTP/2 over TLS is asked of %s", t)
 		case u.Protocol == "h2c" && t.TLS:

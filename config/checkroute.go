@@ -37,6 +37,9 @@ func (c *checker) checkTarget(r *Route) {
 	if r.Upstream != "" {
 		kinds = append(kinds, "upstream")
 		known(c, &r.Upstream, "upstream", c.Upstreams, upstreamName)
+		if u := c.Upstream(r.Upstream); u != nil && u.raw() {
+			c.add(c.at(&r.Upstream), "write http:// in its url", "upstream %q is for streams: no HTTP is spoken to its servers", r.Upstream)
+		}
 	}
 	if r.Static != nil {
 		kinds = append(kinds, "static")

@@ -54,7 +54,10 @@ cors = "*"
 auth.users.ann = "$2a$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
 [[stream]]
 listen = "127.0.0.1:6000"
-upstream = "auth"
+upstream = "db"
+[[upstream]]
+name = "db"
+url = "tcp://10.0.0.1:5432"
 `
 
 func env(name string) (string, bool) {
@@ -98,7 +101,7 @@ func TestWhole(t *testing.T) {
 		t.Errorf("filter: %+v", f)
 	}
 	u := c.Upstream("auth")
-	if u.URL[1] != (Target{"unix", "/srv/site/auth.sock", "localhost", false}) || u.URL[2] != (Target{"tcp", "example.com:443", "example.com", true}) ||
+	if u.URL[1] != (Target{Network: "unix", Address: "/srv/site/auth.sock", Host: "localhost"}) || u.URL[2] != (Target{"tcp", "example.com:443", "example.com", true, false}) ||
 		u.Health.Path != "/healthz" || u.Health.Interval.D() != 5*time.Second || u.Eject.Failures != 3 {
 		t.Errorf("upstream: %+v %+v", u, u.Health)
 	}
@@ -199,7 +202,19 @@ func TestMistakes(t *testing.T) {
 		{"[[route]]\nstatic = 'a'\npin = 'header'", `3:7: pin is for apps`},
 		{"[[route]]\napp = 'a'\npin = ['heder']\n[[app]]\nname = 'a'\nimage = 'a.wasm'", `3:8: route.pin cannot be "heder": did you mean "header"?`},
 		{"[[route]]\napp = 'a'\npin = true\n[[app]]\nname = 'a'\nimage = 'a.wasm'", `3:7: route.pin is true or false: write text`},
-		{"[[stream]]\nlisten = ':443'\nupstream = 'x'", "2:10: a stream is passed on as it comes"},
+		{"[[stream]]\nlisten = 'https://:443'\nupstream = 'x'", `3:12: there is no upstream called "x"`},
+		{"[[stream]]\nlisten = 'https://:444'\nupstream = 'x'", "2:10: a stream is no HTTP: leave https:// away"},
+		{"[[stream]]\nlisten = 'a:1'\ntls = true\nupstream = 'x'", "3:7: the stream has TLS, but there is no certificate"},
+		{"[[stream]]\nlisten = ['a:1', 'a:1']\nupstream = 'x'", "2:18: two things listen on a:1"},
+		{"[[stream]]\nlisten = []\nupstream = 'x'", "2:1: the stream listens nowhere"},
+		{"[[stream]]\nname = 's'\nlisten = 'a:1'\nupstream = 'x'\n[[stream]]\nname = 's'\nlisten = 'a:2'\nupstream = 'x'", `6:8: there are two streams called "s"`},
+		{"[[stream]]\nlisten = 'a:1'\nupstream = 'x'\nmax_connections = 0", "4:19: max_connections is 0"},
+		{"[[stream]]\nlisten = 'a:1'\nupstream = 'x'\ntimeouts = { connect = '0s' }", "timeouts.connect is 0"},
+		{"[[stream]]\nlisten = 'a:1'\nupstream = 'x'\n[[upstream]]\nname = 'x'\nurl = 'https://b:1'", `3:12: upstream "x" has a server with https://`},
+		{"[[upstream]]\nname = 'x'\nurl = 'tcp://b'", `"tcp://b" has no port: write tcp://host:port`},
+		{"[[upstream]]\nname = 'x'\nurl = ['tcp://b:1', 'http://b:2']", `3:21: upstream "x" has servers of HTTP and others`},
+		{"[[upstream]]\nname = 'x'\nurl = 'tcp://b:1'\nprotocol = 'h2c'", "3:7: no HTTP is spoken to tcp://b:1"},
+		{"[[upstream]]\nname = 'x'\nurl = 'tcp://b:1'\n[[route]]\nupstream = 'x'", `5:12: upstream "x" is for streams`},
 	} {
 		_, err := Parse("hako.toml", []byte(c.text), env)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

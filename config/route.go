@@ -1,6 +1,10 @@
 package config
 
-import "golang.org/x/crypto/bcrypt"
+import (
+	"slices"
+
+	"golang.org/x/crypto/bcrypt"
+)
 
 // Route is a table of [[route]]. It has exactly one of app, upstream, static
 // and redirect.
@@ -146,7 +150,7 @@ type Upstream struct {
 	// Name is what routes and streams call it.
 	Name string `toml:"name" required:"true"`
 	// URL are its servers: "http://host:port", "https://host:port" or
-	// "unix:/path". Several are balanced.
+	// "unix:/path"; "tcp://host:port" for streams. Several are balanced.
 	URL []Target `toml:"url" required:"true" example:"[\"http://127.0.0.1:9001\"]"`
 	// Protocol is what is spoken: "http1", "h2" (over TLS) or "h2c".
 	Protocol string `toml:"protocol" enum:"http1 h2 h2c" default:"http1"`
@@ -172,9 +176,15 @@ type Upstream struct {
 	TLS UpstreamTLS `toml:"tls"`
 }
 
+// raw tells whether no HTTP is spoken to some of the servers.
+func (u *Upstream) raw() bool {
+	return slices.ContainsFunc(u.URL, func(t Target) bool { return t.Raw })
+}
+
 // Health is the table health of an upstream; a string sets its path.
 type Health struct {
-	// Path is requested; an answer from 200 to 399 is healthy.
+	// Path is requested; an answer from 200 to 399 is healthy. A server with
+	// tcp:// is healthy if it takes a connection.
 	Path string `toml:"path,short" default:"/"`
 	// Interval is the time between two requests.
 	Interval Duration `toml:"interval" default:"5s"`

@@ -204,12 +204,13 @@ func (a *Address) UnmarshalText(text []byte) error {
 }
 
 // A Target is one server of an upstream: "http://host:port",
-// "https://host:port" or "unix:/path".
+// "https://host:port", "unix:/path", or "tcp://host:port" for streams.
 type Target struct {
 	Network string // "tcp" or "unix"
 	Address string // host:port or path
 	Host    string // host[:port] as in the URL; "localhost" for a unix socket
 	TLS     bool
+	Raw     bool // tcp://: no HTTP is spoken
 }
 
 // UnmarshalText reads the written form.
@@ -219,24 +220,27 @@ func (t *Target) UnmarshalText(text []byte) error {
 		if name == "" || strings.IndexByte(name, 0) >= 0 {
 			return fmt.Errorf("%q names no file: write unix:/path", s)
 		}
-		*t = Target{"unix", name, "localhost", false}
+		*t = Target{Network: "unix", Address: name, Host: "localhost"}
 		return nil
 	}
 	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return fmt.Errorf("%q is no address of a server: write http://host:port, https://host:port or unix:/path", s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tcp") || u.Hostname() == "" {
+		return fmt.Errorf("%q is no address of a server: write http://host:port, https://host:port, tcp://host:port or unix:/path", s)
 	}
 	if u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("%q has more than scheme, host and port: a route's strip and headers change what is sent", s)
 	}
 	port := u.Port()
 	if port == "" {
+		if u.Scheme == "tcp" {
+			return fmt.Errorf("%q has no port: write tcp://host:port", s)
+		}
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
 	if _, _, err := splitAddress(net.JoinHostPort(u.Hostname(), port)); err != nil {
 		return err
 	}
-	*t = Target{"tcp", net.JoinHostPort(u.Hostname(), port), u.Host, u.Scheme == "https"}
+	*t = Target{"tcp", net.JoinHostPort(u.Hostname(), port), u.Host, u.Scheme == "https", u.Scheme == "tcp"}
 	return nil
 }
 
@@ -253,6 +257,8 @@ func (t Target) String() string {
 		return "unix:" + t.Address
 	case t.TLS:
 		return "https://" + t.Host
+	case t.Raw:
+		return "tcp://" + t.Host
 	}
 	return "http://" + t.Host
 }
