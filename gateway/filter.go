@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/hako-run/hako/config"
 )
 
@@ -39,6 +42,9 @@ func (f FilterRoute) Reroute(r *http.Request) http.Handler {
 	}
 	return failure(http.StatusNotFound)
 }
+
+// Gateway is where the route is.
+func (f FilterRoute) Gateway() *Gateway { return f.state.gateway }
 
 // SetPath gives a request another path and query, with the care that those of
 // clients get.
@@ -127,6 +133,21 @@ func Answered(r *http.Request, filter, details string) {
 	if e := exchangeOf(r.Context()); e != nil {
 		e.filter, e.filterDetails = filter, details
 	}
+}
+
+// FilterSpan adds what a filter did for a request to its trace.
+func FilterSpan(r *http.Request, filter string, began time.Time, busy time.Duration, calls int) {
+	e := exchangeOf(r.Context())
+	if e == nil || e.span == nil || !e.span.IsRecording() {
+		return
+	}
+	_, span := e.state.tracer.tracer.Start(trace.ContextWithSpan(r.Context(), e.span), "filter "+filter,
+		trace.WithTimestamp(began), trace.WithAttributes(
+			attribute.String("hako.filter", filter),
+			attribute.Int("hako.filter.callbacks", calls),
+			attribute.Int64("hako.filter.busy_us", busy.Microseconds()),
+		))
+	span.End()
 }
 
 // RoundTrip sends a request of a filter to an upstream of the configuration in

@@ -43,6 +43,7 @@ type Server struct {
 	images *image.Store
 	gate   *gateway.Gateway
 
+	filters *filters
 	journal *app.Journal
 	metrics *prometheus.Registry
 
@@ -86,8 +87,9 @@ func Start(ctx context.Context, c *config.Config, o Options) (s *Server, err err
 	s.reload.Lock()
 	defer s.reload.Unlock()
 	s.asks(ctx, c)
+	s.filters = newFilters(s)
 	s.gate, err = gateway.New(c, gateway.Options{
-		Apps: s.app, Data: o.Data, Logger: s.log, AccessLog: o.AccessLog, AccessTap: s.journal.Access, Metrics: s.metrics, Ready: s.store.ReadOnly,
+		Apps: s.app, Filters: s.filters.route, Data: o.Data, Logger: s.log, AccessLog: o.AccessLog, AccessTap: s.journal.Access, Metrics: s.metrics, Ready: s.store.ReadOnly,
 	})
 	if err != nil {
 		return s, err
@@ -159,6 +161,9 @@ func (s *Server) Close() error {
 	var errs []error
 	if s.gate != nil {
 		errs = append(errs, s.gate.Close())
+	}
+	if s.filters != nil {
+		errs = append(errs, s.filters.close())
 	}
 	s.mu.Lock()
 	var left []*hosted

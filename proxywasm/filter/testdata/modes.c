@@ -20,6 +20,10 @@ static const char *tag(uint32_t context) {
 
 uint32_t proxy_on_configure(uint32_t plugin, size_t size) {
   char *mode = size ? proxy_buffer(PROXY_PLUGIN_CONFIGURATION, 0, size).text : strdup("");
+  if (!strcmp(mode, "refuse")) return 0;
+  uint32_t metric;
+  proxy_define_metric(PROXY_COUNTER, "modes.configured", 16, &metric);
+  proxy_increment_metric(metric, 1);
   proxy_set_tick_period_milliseconds(5);
   return proxy_table_put(&modes, plugin, mode);
 }
@@ -64,6 +68,36 @@ static uint32_t body(uint32_t context, uint32_t buffer, size_t size, uint32_t en
   return PROXY_CONTINUE;
 }
 
+/* call asks an upstream whether a stream may go on. */
+static proxy_table calls; /* streams by call */
+static uint32_t call(uint32_t context, const char *upstream) {
+  proxy_pairs headers = {0};
+  uint32_t id = 0;
+  proxy_string key = proxy_header(PROXY_REQUEST_HEADERS, "x-key");
+  proxy_pairs_add(&headers, ":method", "GET");
+  proxy_pairs_add(&headers, ":path", "/may");
+  proxy_pairs_add(&headers, ":authority", "auth");
+  proxy_pairs_add(&headers, "x-key", key.text ? key.text : "");
+  free(key.text);
+  uint32_t status = proxy_http_call(upstream, strlen(upstream), headers.data, headers.size, NULL, 0, NULL, 0, 10000, &id);
+  free(headers.data);
+  if (status != PROXY_OK) return proxy_respond(500, NULL, "no call"), PROXY_PAUSE;
+  proxy_table_put(&calls, id, (void *)(uintptr_t)context);
+  return PROXY_PAUSE;
+}
+
+void proxy_on_http_call_response(uint32_t plugin, uint32_t id, size_t headers, size_t size, size_t trailers) {
+  uint32_t context = (uint32_t)(uintptr_t)proxy_table_remove(&calls, id);
+  proxy_string status = proxy_header(PROXY_CALL_RESPONSE_HEADERS, ":status");
+  proxy_set_effective_context(context);
+  if (status.text && !strcmp(status.text, "200")) {
+    proxy_continue_stream(PROXY_STREAM_REQUEST);
+  } else {
+    proxy_respond(status.text ? 403 : 503, NULL, "not allowed");
+  }
+  free(status.text);
+}
+
 uint32_t proxy_on_request_headers(uint32_t context, size_t count, uint32_t end) {
   const char *t = tag(context);
   if (t) proxy_add_header(PROXY_REQUEST_HEADERS, "x-tag", t);
@@ -74,6 +108,8 @@ uint32_t proxy_on_request_headers(uint32_t context, size_t count, uint32_t end) 
   if (is(context, "deny")) return proxy_respond(403, NULL, "no"), PROXY_PAUSE;
   if (is(context, "close")) return proxy_close_stream(PROXY_STREAM_REQUEST), PROXY_PAUSE;
   if (is(context, "crash")) __builtin_trap();
+  if (!strncmp(mode_of(context), "call:", 5)) return call(context, mode_of(context) + 5);
+  if (is(context, "spin")) for (volatile int i = 0;; i++) {}
   if (is(context, "path")) {
     proxy_replace_header(PROXY_REQUEST_HEADERS, ":path", "/elsewhere?q=1");
     proxy_replace_header(PROXY_REQUEST_HEADERS, ":authority", "other.example");
