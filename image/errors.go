@@ -24,6 +24,11 @@ var (
 	ErrDiskFull = errors.New("disk full")
 	// ErrNoModule: the image does not say which module to run, or lacks it.
 	ErrNoModule = errors.New("no module to run")
+	// ErrDigest: a file has another digest than it must have.
+	ErrDigest = errors.New("wrong digest")
+	// ErrSignature: an image has no signature by the key that it must have one
+	// of.
+	ErrSignature = errors.New("not signed")
 	// ErrPlainHTTP: the registry would have to be spoken to without TLS.
 	ErrPlainHTTP = errors.New("plain HTTP refused")
 )

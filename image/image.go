@@ -38,6 +38,7 @@ type Image struct {
 
 	store    *Store
 	hash     v1.Hash
+	index    string // digest of the index that the image was chosen from, "" if none
 	manifest *v1.Manifest
 	file     *v1.ConfigFile
 	release  func()
@@ -99,7 +100,7 @@ func (s *Store) describe(e entry) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := parseConfig(m, c)
+	file, err := parseConfig(m, c, !isArtifact(m)) // it was taken
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (s *Store) describe(e entry) (*Image, error) {
 			Entrypoint: file.Config.Entrypoint, Cmd: file.Config.Cmd, Env: validEnv(file.Config.Env),
 			WorkingDir: workingDir(file.Config.WorkingDir), Labels: file.Config.Labels,
 		},
-		store: s, hash: e.desc.Digest, manifest: m, file: file,
+		store: s, hash: e.desc.Digest, index: e.index, manifest: m, file: file,
 	}
 	if !e.untagged() {
 		img.Name = e.ref.String()
@@ -186,6 +187,9 @@ func (img *Image) Module(ctx context.Context) ([]byte, error) {
 			return nil, fmt.Errorf("read the module of image %s: %w", img.title(), err)
 		}
 		return b, nil
+	}
+	if !img.hasRoot() {
+		return img.Plugin(ctx)
 	}
 	dir, err := img.Root(ctx)
 	if err != nil {

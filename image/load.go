@@ -127,7 +127,7 @@ func (l *loader) one(ctx context.Context, d v1.Descriptor) error {
 			return errorOf(ErrDamaged, "the index %s is damaged: %v", d.Digest, err)
 		}
 		e.index = d.Digest.String()
-		if d, err = chooseManifest(index); err != nil {
+		if d, err = chooseManifest(index, false); err != nil {
 			return err
 		}
 		if b, err = l.manifest(d); err != nil {
@@ -169,7 +169,7 @@ func (l *loader) keep(ctx context.Context, e entry, m *v1.Manifest, manifest []b
 	if err != nil {
 		return err
 	}
-	if _, err := parseConfig(m, config); err != nil {
+	if _, err := parseConfig(m, config, false); err != nil {
 		return err
 	}
 	var done, total int64

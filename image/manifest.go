@@ -24,7 +24,9 @@ const (
 // ordinary platform.
 const annotationVariant = "module.wasm.image/variant"
 
-func isWasmLayer(t types.MediaType) bool { return t == wasmLayer || t == wasmLayerV1 }
+func isWasmLayer(t types.MediaType) bool {
+	return t == wasmLayer || t == wasmLayerV1 || t == pluginLayer
+}
 
 // parseManifest reads the manifest of an image and checks its shape.
 func (s *Store) parseManifest(h v1.Hash, b []byte) (*v1.Manifest, error) {
@@ -99,10 +101,11 @@ func platformText(p v1.Platform) string {
 	return cmp.Or(p.OS, "?") + "/" + cmp.Or(p.Architecture, "?")
 }
 
-// chooseManifest returns the image of an index that Hako runs.
-func chooseManifest(index *v1.IndexManifest) (v1.Descriptor, error) {
+// chooseManifest returns the image of an index that Hako runs. Of a plugin, it
+// may be for any platform.
+func chooseManifest(index *v1.IndexManifest, plugin bool) (v1.Descriptor, error) {
 	var seen []string
-	best, bestRank := v1.Descriptor{}, 0
+	best, bestRank, other := v1.Descriptor{}, 0, v1.Descriptor{}
 	var first error
 	for _, d := range index.Manifests {
 		if d.Annotations["vnd.docker.reference.type"] != "" { // what BuildKit attests about another
@@ -123,6 +126,9 @@ func chooseManifest(index *v1.IndexManifest) (v1.Descriptor, error) {
 			} else if first == nil || d.Platform.Architecture == "wasm" {
 				first = err
 			}
+			if other.MediaType == "" || d.Platform.OS == "linux" && d.Platform.Architecture == "amd64" {
+				other = d
+			}
 			seen = append(seen, platformText(*d.Platform))
 		}
 		if rank > bestRank {
@@ -132,6 +138,8 @@ func chooseManifest(index *v1.IndexManifest) (v1.Descriptor, error) {
 	switch {
 	case bestRank > 0:
 		return best, checkDescriptor(best)
+	case plugin && other.MediaType != "":
+		return other, checkDescriptor(other)
 	case len(seen) > 1 && !slices.ContainsFunc(seen, func(p string) bool { return strings.HasSuffix(p, "/wasm") }):
 		return best, errorOf(ErrNotWasm, "it is an ordinary container image (for %s), not one of a Wasm module: run it with docker, or build one for wasi/wasm", strings.Join(slices.Compact(seen), ", "))
 	case first != nil:
@@ -140,8 +148,12 @@ func chooseManifest(index *v1.IndexManifest) (v1.Descriptor, error) {
 	return best, errorOf(ErrNotWasm, "its index names no image for a known platform")
 }
 
-// parseConfig reads what an image says about itself.
-func parseConfig(m *v1.Manifest, b []byte) (*v1.ConfigFile, error) {
+// parseConfig reads what an image says about itself. Of a plugin, that may be
+// next to nothing.
+func parseConfig(m *v1.Manifest, b []byte, plugin bool) (*v1.ConfigFile, error) {
+	if isPlugin(m) || plugin && !isArtifact(m) {
+		return parsePluginConfig(b)
+	}
 	if isArtifact(m) {
 		if len(m.Layers) != 1 || !isWasmLayer(m.Layers[0].MediaType) {
 			return nil, errorOf(ErrNotWasm, "it is a Wasm artifact with %d layers; one layer of %s is supported", len(m.Layers), wasmLayer)

@@ -14,6 +14,9 @@ import (
 // PullOptions are the settings of a pull. The zero value is good.
 type PullOptions struct {
 	RegistryOptions
+	// Plugin takes an image for any platform, as those of Proxy-Wasm plugins
+	// are, which pretend to be for an ordinary one.
+	Plugin bool
 	// Progress, if not nil, is told how many bytes of how many are there. Calls
 	// do not overlap.
 	Progress func(done, total int64)
@@ -62,7 +65,7 @@ func (s *Store) pull(ctx context.Context, r Reference, o PullOptions) (Pulled, e
 	if err != nil {
 		return Pulled{}, err
 	}
-	got, index, err := s.fetchManifest(ctx, c, ref)
+	got, index, err := s.fetchManifest(ctx, c, ref, o.Plugin)
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -77,7 +80,7 @@ func (s *Store) pull(ctx context.Context, r Reference, o PullOptions) (Pulled, e
 	if err != nil {
 		return Pulled{}, err
 	}
-	if _, err := parseConfig(m, config); err != nil { // before its layers are fetched
+	if _, err := parseConfig(m, config, o.Plugin); err != nil { // before its layers are fetched
 		return Pulled{}, err
 	}
 	if err := s.fetchLayers(ctx, c, m.Layers, o.Progress); err != nil {
@@ -112,7 +115,7 @@ type fetched struct {
 
 // fetchManifest fetches an image's manifest; if ref is an index, that of the
 // image for Wasm, and the index's digest.
-func (s *Store) fetchManifest(ctx context.Context, c *client, ref name.Reference) (got fetched, index string, err error) {
+func (s *Store) fetchManifest(ctx context.Context, c *client, ref name.Reference, plugin bool) (got fetched, index string, err error) {
 	d, err := c.manifest(ctx, ref)
 	if err != nil {
 		return got, "", err
@@ -122,7 +125,7 @@ func (s *Store) fetchManifest(ctx context.Context, c *client, ref name.Reference
 		if err != nil {
 			return got, "", errorOf(ErrDamaged, "the index %s is damaged: %v", d.Digest, err)
 		}
-		chosen, err := chooseManifest(list)
+		chosen, err := chooseManifest(list, plugin)
 		if err != nil {
 			return got, "", err
 		}

@@ -206,6 +206,9 @@ func (s *Store) collect(ctx context.Context, r *Removed, partial bool) error {
 	if err := s.sweep("unpacked", r, func(name string) bool { return images[strings.TrimSuffix(name, ".lock")] }); err != nil {
 		return err
 	}
+	if err := s.sweep("signatures", r, func(name string) bool { return images[strings.TrimSuffix(name, ".json")] }); err != nil {
+		return err
+	}
 	return s.sweep("ingest", r, func(name string) bool { return !partial && !strings.HasPrefix(name, "new-") })
 }
 

@@ -20,6 +20,7 @@ import (
 //	index.lock    held while index.json is rewritten
 //	ingest        blobs that are not whole yet
 //	unpacked      root file systems, each whole, by the manifest's digest
+//	signatures    what signs images, by the manifest's digest
 //	use           a lock for each manifest, held shared while it is open
 //
 // A Store holds nothing open between calls, so it needs no Close. Its methods
@@ -70,7 +71,7 @@ const layoutVersion = `{"imageLayoutVersion":"1.0.0"}`
 
 // prepare makes the directories and the files that a layout must have.
 func (s *Store) prepare() error {
-	for _, dir := range []string{"blobs/sha256", "ingest", "unpacked", "use"} {
+	for _, dir := range []string{"blobs/sha256", "ingest", "unpacked", "use", "signatures"} {
 		if err := os.MkdirAll(s.path(dir), 0o755); err != nil {
 			return diskError(fmt.Errorf("make the image store %s: %w", s.dir, err))
 		}

@@ -64,6 +64,9 @@ func (s *Store) unpackInto(ctx context.Context, dir string, img *Image, progress
 	if img.Artifact {
 		return nil
 	}
+	if !img.hasRoot() {
+		return errorOf(ErrNotWasm, "it is a Proxy-Wasm plugin, which has no root file system")
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
