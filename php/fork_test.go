@@ -170,7 +170,7 @@ func TestSessions(t *testing.T) {
 		s := serve(t, files{
 			"count.php": `<?php session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; $_SESSION['who'] ??= $_GET['who'] ?? ''; echo $_SESSION['who'], $_SESSION['n'];`,
 			"new.php":   `<?php session_start(); session_regenerate_id(true); echo $_SESSION['n'];`,
-			"end.php":   `<?php session_start(); session_destroy(); echo 'bye';`,
+			"end.php":   `<?php session_start(); $_SESSION['n']++; echo 'bye', $_SESSION['n']; session_destroy();`,
 		}, func(c *app.ServiceConfig) {
 			c.Session, c.Warm = session, []string{"/count.php?who=warm"}
 			c.Spec.Dirs = append(c.Spec.Dirs, app.DirGrant{Host: kept, Guest: "/sessions"})
@@ -206,6 +206,22 @@ func TestSessions(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		// Requests of one session wait for each other.
+		a := s.get("/count.php?who=zoe")
+		cookie := a.Cookies()[0].Name + "=" + a.Cookies()[0].Value
+		for range 4 {
+			wg.Go(func() {
+				for range 5 {
+					if _, err := s.do("GET", "/count.php", nil, "Cookie", cookie); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if a := s.get("/end.php", "Cookie", cookie); a.body != "bye22" {
+			t.Errorf("after 22 requests: %s", a.body)
+		}
 		// That of the warm-up is left.
 		if entries, err := os.ReadDir(kept); err != nil || len(entries) != 1 {
 			t.Errorf("%d sessions are left, %v", len(entries), err)
