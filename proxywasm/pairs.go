@@ -72,3 +72,7 @@ func parsePairs(b []byte) ([]Field, bool) {
 	}
 	return fields, text == ""
 }
+
+// ParsePairs reads a header map as plugins and hosts exchange it: what host
+// functions get or give, as [Event] has it. It reports false for what is none.
+func ParsePairs(b []byte) ([]Field, bool) { return parsePairs(b) }
