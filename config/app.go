@@ -116,6 +116,12 @@ type Filter struct {
 	Name string `toml:"name" required:"true"`
 	// Module is a .wasm file, or an image as "oci://registry/name:tag".
 	Module Module `toml:"module" required:"true" example:"\"filters/waf.wasm\""`
+	// SHA256 is what a file must have, in hexadecimal. An image is pinned by
+	// its name instead, as in "oci://registry/name@sha256:DIGEST".
+	SHA256 string `toml:"sha256"`
+	// Key is the file of the public key, in PEM form, that an image must be
+	// signed with, as "cosign sign --key" does it.
+	Key Path `toml:"key" example:"\"cosign.pub\""`
 	// Root is the root id.
 	Root string `toml:"root"`
 	// VMID tells which filters share data and queues: those of one id do. By

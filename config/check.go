@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -312,6 +314,15 @@ func (c *checker) guestPaths(a *App) {
 }
 
 func (c *checker) checkFilter(f *Filter) {
+	if digest, err := hex.DecodeString(f.SHA256); f.SHA256 != "" && (err != nil || len(digest) != sha256.Size) {
+		c.add(c.at(&f.SHA256), "write its 64 hexadecimal digits", "%q is no SHA-256", f.SHA256)
+	}
+	if f.SHA256 != "" && f.Module.Image != "" {
+		c.add(c.at(&f.SHA256), "write it behind the name of the module: "+f.Module.Image+"@sha256:...", "sha256 is of files, and the module is an image")
+	}
+	if f.Key != "" && f.Module.File != "" {
+		c.add(c.at(&f.Key), "pin it by sha256", "only images are signed, and the module is a file")
+	}
 	if f.VMs < 0 || f.VMs > 1024 {
 		c.add(c.at(&f.VMs), "", "a filter has 1 to 1024 instances, or 0 for as many as there are processors")
 	}
@@ -423,6 +434,7 @@ func (c *checker) checkFiles() {
 	}
 	for i := range c.Filters {
 		module(&c.Filters[i].Module, "module")
+		exists(&c.Filters[i].Key, false, "key of a filter")
 	}
 	for i := range c.Upstreams {
 		exists(&c.Upstreams[i].TLS.CA, false, "tls.ca")
