@@ -73,6 +73,10 @@ type Limits struct {
 	Start  time.Duration // processor time of start-up and configuration; 30 s
 	Body   int           // bytes of a body that is held; 1 MiB
 	Calls  int           // calls under way of one VM; 1024
+	// Log is how many lines of up to 1 KiB the plugin's VMs may log in a
+	// second, longer ones counting for as many as they would make; 1000.
+	// Others are dropped, and counted in the log. Negative is no limit.
+	Log int
 }
 
 // A Clock tells the time and wakes up.
@@ -108,6 +112,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Limits.Calls == 0 {
 		c.Limits.Calls = 1024
+	}
+	if c.Limits.Log == 0 {
+		c.Limits.Log = 1000
 	}
 	if len(c.Roots) == 0 {
 		c.Roots = []Root{{}}

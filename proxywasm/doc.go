@@ -13,7 +13,7 @@
 //
 //	e, err := engine.New(engine.Options{
 //		Hosts:   []func(context.Context, wazero.Runtime) error{wasi.Instantiate, proxywasm.Instantiate},
-//		Imports: wasi.WithImports,
+//		Imports: proxywasm.WithImports,
 //	})
 //	m, err := e.Compile(ctx, "waf.wasm", source)
 //	p, err := proxywasm.Load(ctx, proxywasm.Config{

@@ -37,7 +37,7 @@ var guestEngine = sync.OnceValues(func() (*engine.Engine, error) {
 	return engine.New(engine.Options{
 		CacheDir: filepath.Join(dir, "guest-tests"),
 		Hosts:    []func(context.Context, wazero.Runtime) error{wasi.Instantiate, pw.Instantiate},
-		Imports:  wasi.WithImports,
+		Imports:  pw.WithImports,
 	})
 })
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -25,9 +26,20 @@ var (
 // Instantiate gives a runtime the host functions, once: it is for
 // engine.Options.Hosts.
 func Instantiate(ctx context.Context, r wazero.Runtime) error {
+	_, err := hostFunctionsFor(r, resultlessSet{}).Instantiate(ctx)
+	return err
+}
+
+// hostFunctionsFor has the host functions, those of a set without a result.
+func hostFunctionsFor(r wazero.Runtime, without resultlessSet) wazero.HostModuleBuilder {
 	b := r.NewHostModuleBuilder(hostModule)
 	for i := range hostFunctions {
 		f := &hostFunctions[i]
+		if n := slices.Index(resultless[:], f.name); n >= 0 && without[n] {
+			other := *f
+			other.void = true
+			f = &other
+		}
 		var results []api.ValueType
 		if !f.void {
 			results = []api.ValueType{api.ValueTypeI32}
@@ -41,8 +53,7 @@ func Instantiate(ctx context.Context, r wazero.Runtime) error {
 		}
 		b.NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(f.name)
 	}
-	_, err := b.Instantiate(ctx)
-	return err
+	return b
 }
 
 // known tells whether there is a host function of that name.

@@ -55,7 +55,7 @@ func httpCall(h hostCall, p []uint64) Status {
 		call.Trailers.Replace(trailers)
 	}
 	if h.vm.plugin.cfg.Dispatcher == nil || !h.vm.plugin.allow.may("http_call", in[0]) {
-		h.vm.plugin.log(LogWarn, h.scope(), "proxy_http_call: the upstream "+in[0]+" is not allowed")
+		h.vm.plugin.say(LogWarn, h.scope(), []byte("proxy_http_call: the upstream "+in[0]+" is not allowed"))
 		return StatusBadArgument
 	}
 	root := h.scope().root
@@ -134,7 +134,7 @@ func (h hostCall) startGRPC(call *GRPCCall, service, metadata string, token uint
 	}
 	upstream, ok := h.upstreamOf(service)
 	if !ok || h.vm.plugin.cfg.Dispatcher == nil {
-		h.vm.plugin.log(LogWarn, h.scope(), "a gRPC call: its upstream is not allowed")
+		h.vm.plugin.say(LogWarn, h.scope(), []byte("a gRPC call: its upstream is not allowed"))
 		return StatusParseFailure
 	}
 	call.Plugin, call.Upstream, call.Metadata = h.vm.plugin.cfg.Name, upstream, &Headers{}

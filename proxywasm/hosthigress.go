@@ -39,7 +39,7 @@ func redisInit(h hostCall, p []uint64) Status {
 		return StatusBadArgument
 	}
 	if err := d.RedisInit(redisUpstream(in[0]), in[1], in[2], milliseconds(uint32(p[6]))); err != nil {
-		h.vm.plugin.log(LogWarn, h.scope(), "proxy_redis_init: "+err.Error())
+		h.vm.plugin.say(LogWarn, h.scope(), []byte("proxy_redis_init: "+err.Error()))
 		return errorStatus(err, StatusBadArgument)
 	}
 	return StatusOK

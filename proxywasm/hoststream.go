@@ -68,7 +68,7 @@ func sendLocalResponse(h hostCall, p []uint64) Status {
 	}
 	s := h.scope().stream
 	if s == nil {
-		h.vm.plugin.log(LogWarn, h.scope(), "proxy_send_local_response: the context is of no stream; nothing is sent")
+		h.vm.plugin.say(LogWarn, h.scope(), []byte("proxy_send_local_response: the context is of no stream; nothing is sent"))
 		return StatusOK
 	}
 	r := &LocalResponse{Status: int(p[0]), Details: string(details), Headers: &Headers{}, GRPCStatus: int32(uint32(p[7]))}
@@ -77,7 +77,7 @@ func sendLocalResponse(h hostCall, p []uint64) Status {
 	}
 	r.Headers.Replace(fields)
 	if !s.respond(r) {
-		h.vm.plugin.log(LogWarn, h.scope(), "proxy_send_local_response: there is a response already; this one is not sent")
+		h.vm.plugin.say(LogWarn, h.scope(), []byte("proxy_send_local_response: there is a response already; this one is not sent"))
 		return StatusBadArgument
 	}
 	return StatusOK

@@ -1,9 +1,7 @@
 package proxywasm
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"unicode/utf16"
 )
 
@@ -28,50 +26,8 @@ func proxyLog(h hostCall, p []uint64) Status {
 	if !ok {
 		return StatusInvalidMemoryAccess
 	}
-	h.vm.plugin.log(LogLevel(p[0]), h.scope(), string(message))
+	h.vm.plugin.say(LogLevel(p[0]), h.scope(), message)
 	return StatusOK
-}
-
-// slogLevels has slog's level of each of ours.
-var slogLevels = [...]slog.Level{LogTrace: slog.LevelDebug - 4, LogDebug: slog.LevelDebug, LogInfo: slog.LevelInfo,
-	LogWarn: slog.LevelWarn, LogError: slog.LevelError, LogCritical: slog.LevelError + 4}
-
-// log writes a message of a plugin, or about it.
-func (p *Plugin) log(level LogLevel, c *scope, message string) {
-	if level < p.cfg.LogLevel {
-		return
-	}
-	ctx := context.Background()
-	if !p.cfg.Log.Enabled(ctx, slogLevels[level]) {
-		return
-	}
-	attrs := []slog.Attr{slog.String("plugin", p.cfg.Name)}
-	if c != nil {
-		if c.config.RootID != "" {
-			attrs = append(attrs, slog.String("root", c.config.RootID))
-		}
-		attrs = append(attrs, slog.Int("vm", c.vm.number), slog.Uint64("context", uint64(c.id)))
-	}
-	p.cfg.Log.LogAttrs(ctx, slogLevels[level], message, attrs...)
-}
-
-// A logWriter is a plugin's standard output or error: each write is a
-// message, less one newline.
-type logWriter struct {
-	vm    *vm
-	level LogLevel
-}
-
-func (w *logWriter) Write(b []byte) (int, error) {
-	message := string(b)
-	if n := len(message); n > 0 && message[n-1] == '\n' {
-		message = message[:n-1]
-	}
-	w.vm.output(w.level, b)
-	if len(b) > 0 {
-		w.vm.plugin.log(w.level, w.vm.context(), message)
-	}
-	return len(b), nil
 }
 
 func getLogLevel(h hostCall, p []uint64) Status {

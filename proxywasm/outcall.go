@@ -52,7 +52,7 @@ func (c *scope) newCall(next *uint32, first uint32) (*outcall, Status) {
 func (oc *outcall) dispatched(cancel func(), err error, unknown Status) Status {
 	if err != nil {
 		oc.forget()
-		oc.root.vm.plugin.log(LogWarn, oc.root, "a call cannot be made: "+err.Error())
+		oc.root.vm.plugin.say(LogWarn, oc.root, []byte("a call cannot be made: "+err.Error()))
 		return errorStatus(err, unknown)
 	}
 	oc.cancel = cancel

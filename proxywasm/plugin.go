@@ -33,6 +33,7 @@ type Plugin struct {
 	whyNot   error // why there is no template
 
 	metrics metricTable
+	rate    logRate
 
 	streams atomic.Int64 // open, and one for the plugin itself until Close
 	closed  atomic.Bool

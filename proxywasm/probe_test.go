@@ -27,7 +27,7 @@ var long = flag.Bool("long", os.Getenv("HAKO_LONG") != "", "run the long forms o
 var testEngine = sync.OnceValue(func() *engine.Engine {
 	e, err := engine.New(engine.Options{
 		Hosts:   []func(context.Context, wazero.Runtime) error{wasi.Instantiate, Instantiate, testHost},
-		Imports: wasi.WithImports,
+		Imports: WithImports,
 	})
 	if err != nil {
 		panic(err)

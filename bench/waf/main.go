@@ -115,7 +115,7 @@ func load(module, cache string, config []byte) (p *proxywasm.Plugin, err error) 
 		e, err := engine.New(engine.Options{
 			CacheDir: cache,
 			Hosts:    []func(context.Context, wazero.Runtime) error{wasi.Instantiate, proxywasm.Instantiate},
-			Imports:  wasi.WithImports,
+			Imports:  proxywasm.WithImports,
 		})
 		if err != nil {
 			return nil, err

@@ -252,7 +252,7 @@ func (f *filters) runtime() (*engine.Engine, error) {
 	e, err := engine.New(engine.Options{
 		CacheDir: filepath.Join(f.s.o.Data, "compiled"),
 		Hosts:    []func(context.Context, wazero.Runtime) error{wasi.Instantiate, proxywasm.Instantiate},
-		Imports:  wasi.WithImports,
+		Imports:  proxywasm.WithImports,
 	})
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ var modes = sync.OnceValues(func() (*engine.Module, error) {
 	}
 	e, err := engine.New(engine.Options{
 		Hosts:   []func(context.Context, wazero.Runtime) error{wasi.Instantiate, proxywasm.Instantiate},
-		Imports: wasi.WithImports,
+		Imports: proxywasm.WithImports,
 	})
 	if err != nil {
 		return nil, err
