@@ -141,7 +141,9 @@ func TestOpcache(t *testing.T) {
 			c.Session, c.Instances, c.Warm = session, 1, []string{"/show.php"}
 		})
 		for range 3 {
-			s.want("/show.php", 200, `["one",true,[true,true,false],2]`)
+			if a := s.want("/show.php", 200, `["one",true,[true,true,false],2]`); a.Header.Get("X-Hako-Renew") != "" {
+				t.Error("the template is out of date from the start")
+			}
 		}
 		s.want("/cold.php", 200, "cold")
 		later := time.Now().Add(2 * time.Second) // of another second, as file systems may count
@@ -149,10 +151,21 @@ func TestOpcache(t *testing.T) {
 		if err := os.Chtimes(filepath.Join(s.root, "lib.php"), later, later); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
-			if a := s.get("/show.php"); !strings.HasPrefix(a.body, `["two",true,`) {
+		for n := range 2 {
+			a := s.get("/show.php")
+			if !strings.HasPrefix(a.body, `["two",true,`) {
 				t.Errorf("after the change: %s", a.body)
 			}
+			// An instance that lives on has it compiled by then.
+			if got, want := a.Header.Get("X-Hako-Renew") != "", !session || n == 0; got != want {
+				t.Errorf("request %d after the change: out of date is %v", n, got)
+			}
+		}
+		if err := s.service.Renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a := s.get("/show.php"); !strings.HasPrefix(a.body, `["two",true,`) || a.Header.Get("X-Hako-Renew") != "" {
+			t.Errorf("with a new template: %s, %v", a.body, a.Header)
 		}
 		if err := os.Remove(filepath.Join(s.root, "lib.php")); err != nil {
 			t.Fatal(err)

@@ -31,6 +31,19 @@ static void renumber(void) {
   if (getentropy(&random, sizeof random) == 0) process = (pid_t)(1000 + random % 4000000);
 }
 
+/* What opcache has given up, as scripts had changed: what opcache's
+   zend_shared_alloc.h begins its globals with. */
+typedef struct {
+  void *segments;
+  int segments_count;
+  size_t free, wasted;
+} opcache_memory;
+extern opcache_memory *smm_shared_globals;
+
+static size_t wasted; /* when the request began */
+
+bool hako_stale(void) { return smm_shared_globals && smm_shared_globals->wasted > wasted; }
+
 static PHP_MINFO_FUNCTION(hako) {
   php_info_print_table_start();
   php_info_print_table_row(2, "Worker protocol", "hako_http_v1");
@@ -244,6 +257,7 @@ static void run_script(void) {
 int32_t hako_http_v1_serve(void) {
   hako_response_begin();
   if (!hako_request_read() && !hako_req.active) return 1;
+  wasted = smm_shared_globals ? smm_shared_globals->wasted : 0;
   hako_http_persist(); /* PHP itself ends what is written for nobody, unless ignore_user_abort() */
   switch (hako_req.answer) {
   case HAKO_SCRIPT:

@@ -10,14 +10,15 @@
 
 #include "main/php_ini_builder.h"
 
-hako_options hako_opt = {.files = true};
+hako_options hako_opt = {.files = true, .renew = true};
 
 static const char usage[] =
-    "arguments: [--root DIR] [--index FILE | --no-index] [--no-files] [--no-php PATH]... [-c FILE|DIR] [-n] [-d NAME=VALUE]...\n"
+    "arguments: [--root DIR] [--index FILE | --no-index] [--no-files] [--no-renew] [--no-php PATH]... [-c FILE|DIR] [-n] [-d NAME=VALUE]...\n"
     "  --root DIR     the folder that is served; or $PHP_ROOT; /srv unless given\n"
     "  --index FILE   the front controller in it, for paths that are no file; or $PHP_INDEX; index.php unless given\n"
     "  --no-index     such paths are not found\n"
     "  --no-files     only scripts are served\n"
+    "  --no-renew     the server makes no new template when scripts have changed\n"
     "  --no-php PATH  below this path of the site no script runs\n"
     "  -c, -n, -d     as php has them; $PHP_INI_NAME sets an entry too, with __ for a dot in its name\n";
 
@@ -91,6 +92,8 @@ bool hako_options_read(sapi_module_struct *sapi) {
       takes = false;
     } else if (strcmp(a, "--no-files") == 0) {
       hako_opt.files = takes = false;
+    } else if (strcmp(a, "--no-renew") == 0) {
+      hako_opt.renew = takes = false;
     } else if (strcmp(a, "-n") == 0) {
       sapi->php_ini_ignore = 1;
       takes = false;

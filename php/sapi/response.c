@@ -160,10 +160,28 @@ static bool lost(int32_t result) {
   return result < 0;
 }
 
+/* Adds a header to the block. */
+static void add(const char *name, const char *value) {
+  uint32_t count = 0, lengths[2] = {(uint32_t)strlen(name), (uint32_t)strlen(value)};
+  if (fields_size) memcpy(&count, fields, 4);
+  else fields_size = 4;
+  fields_grow(8 + lengths[0] + lengths[1]);
+  size_t at = 4 + 8 * (size_t)count;
+  memmove(fields + at + 8, fields + at, fields_size - at);
+  memcpy(fields + at, lengths, 8);
+  memcpy(fields + fields_size + 8, name, lengths[0]);
+  memcpy(fields + fields_size + 8 + lengths[0], value, lengths[1]);
+  fields_size += 8 + lengths[0] + lengths[1];
+  count++;
+  memcpy(fields, &count, 4);
+}
+
 static bool send_head(void) {
   if (sent) return true;
   sent = true;
-  return !lost(hako_http_respond(status, fields, prepared ? fields_size : 0));
+  if (!prepared) fields_size = 0;
+  if (hako_opt.renew && hako_stale()) add("X-Hako-Renew", "1");
+  return !lost(hako_http_respond(status, fields, fields_size));
 }
 
 static void send_body(const char *text, size_t length) {

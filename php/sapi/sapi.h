@@ -15,6 +15,7 @@ typedef struct {
   char *root;       /* the folder that is served, without a slash at its end */
   char *index;      /* the front controller, a path below root beginning with a slash; NULL for none */
   bool files;       /* whether files that are no scripts are sent */
+  bool renew;       /* whether the server is told that scripts have changed */
   char **closed;    /* paths below which no scripts run */
   size_t closed_count;
 } hako_options;
@@ -94,6 +95,9 @@ void hako_file_send(void);
 /* Writes to the app's log. Levels are those of the worker protocol. */
 void hako_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void hako_log_message(const char *message, int syslog_type);
+
+/* Whether scripts that the template holds compiled have changed since. */
+bool hako_stale(void);
 
 extern const zend_function_entry php_hako_functions[];
 
