@@ -37,7 +37,9 @@ func (s *Stream) DownstreamClose(by Peer) { s.close(Downstream, onDownstreamClos
 func (s *Stream) UpstreamClose(by Peer) { s.close(Upstream, onUpstreamClose, by) }
 
 func (s *Stream) data(t StreamType, cb callback, chunk []byte, end bool) Action {
-	s.tcp = true
+	if !s.tcp { // written before the plugin knows the stream, and not again
+		s.tcp = true
+	}
 	entered := s.enter(t)
 	h := &s.halves[t]
 	s.give(h, chunk)
