@@ -1,0 +1,182 @@
+// Command php-tests runs PHP's own tests on PHP as WebAssembly, and on a
+// reference PHP of this machine, and says what passes there only.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hako-run/hako/php"
+	"github.com/hako-run/hako/php/phpt"
+)
+
+type options struct {
+	source, reference, module, results, keep, run string
+	workers                                       int
+	quiet                                         bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.source, "source", "", "PHP's source `folder`")
+	flag.StringVar(&o.reference, "reference", "", "`folder` with the reference's bin/php and bin/php-cgi")
+	flag.StringVar(&o.module, "module", "", "`folder` with php.wasm and php-cgi.wasm (default: built)")
+	flag.StringVar(&o.results, "reference-results", "", "`file` that keeps the reference's results: read if it is there")
+	flag.StringVar(&o.keep, "keep", "", "`folder` for what tests printed that fail, and for wasm.txt, all results")
+	flag.StringVar(&o.run, "run", "", "run only tests whose names match this `pattern`")
+	flag.IntVar(&o.workers, "workers", 2, "tests at a `time`")
+	flag.BoolVar(&o.quiet, "quiet", false, "show no progress")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ok, err := run(ctx, o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+	}
+	if err != nil || !ok {
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (ok bool, err error) {
+	only, err := regexp.Compile(o.run)
+	if err != nil {
+		return false, err
+	}
+	var tests []string
+	for _, set := range phpt.Sets {
+		found, err := phpt.Find(o.source, set)
+		if err != nil {
+			return false, fmt.Errorf("look for tests in %s: %w", o.source, err)
+		}
+		for _, t := range found {
+			if only.MatchString(t) && !strings.Contains(t, "/opcache/tests/jit/") { // there is no JIT
+				tests = append(tests, t)
+			}
+		}
+	}
+	reference, err := o.referenceResults(ctx, tests)
+	if err != nil {
+		return false, err
+	}
+	dir := o.module
+	if dir == "" {
+		if dir, err = php.Build(); err != nil {
+			return false, err
+		}
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return false, err
+	}
+	w, err := phpt.NewWasm(ctx, dir, filepath.Join(cache, "hako", "compiled"))
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	// What fails in the reference tells nothing.
+	passes := map[string]bool{}
+	for _, r := range reference {
+		passes[r.Test] = r.Outcome == phpt.Passed
+	}
+	var worth []string
+	for _, t := range tests {
+		if passes[t] {
+			worth = append(worth, t)
+		}
+	}
+	results, err := o.suite(w, "WebAssembly").Run(ctx, worth)
+	if err != nil {
+		return false, err
+	}
+	if err := o.keepResults(results); err != nil {
+		return false, err
+	}
+	listed, err := phpt.Failing()
+	if err != nil {
+		return false, err
+	}
+	c := phpt.Compare(reference, results, listed)
+	for _, r := range c.New {
+		fmt.Printf("fails: %s %s %s\n", r.Test, r.Outcome, r.Reason)
+	}
+	for _, t := range c.Fixed {
+		fmt.Printf("passes, and is in failing.txt: %s\n", t)
+	}
+	if err := c.Write(os.Stdout); err != nil {
+		return false, err
+	}
+	if n := len(c.New); n > 0 {
+		return false, fmt.Errorf("%d tests fail that pass natively and are not in failing.txt", n)
+	}
+	return len(c.Fixed) == 0, nil
+}
+
+// referenceResults reads the reference's results, or runs it.
+func (o options) referenceResults(ctx context.Context, tests []string) ([]phpt.Result, error) {
+	if f, err := os.Open(o.results); err == nil {
+		defer f.Close()
+		return phpt.ReadResults(f)
+	}
+	results, err := o.suite(&phpt.Native{Dir: o.reference, Timeout: time.Minute}, "reference").Run(ctx, tests)
+	if err != nil || o.results == "" {
+		return results, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(o.results), "results")
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(phpt.WriteResults(f, results), f.Close(), os.Rename(f.Name(), o.results)); err != nil {
+		return nil, fmt.Errorf("keep the reference's results: %w", err)
+	}
+	return results, nil
+}
+
+func (o options) suite(on phpt.Interpreter, name string) *phpt.Suite {
+	s := &phpt.Suite{Source: o.source, On: on, Workers: o.workers}
+	if !o.quiet {
+		began, last, failed := time.Now(), time.Time{}, 0
+		s.Progress = func(r phpt.Result, done, total int) {
+			if r.Outcome == phpt.Failed {
+				failed++
+			}
+			if done == total || time.Since(last) > 10*time.Second {
+				last = time.Now()
+				fmt.Fprintf(os.Stderr, "%s: %d of %d tests, %d fail, %v\n", name, done, total, failed, time.Since(began).Round(time.Second))
+			}
+		}
+	}
+	return s
+}
+
+// keepResults writes what there is to look at later.
+func (o options) keepResults(results []phpt.Result) error {
+	if o.keep == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.keep, 0o755); err != nil {
+		return err
+	}
+	for _, r := range results {
+		if r.Outcome == phpt.Failed {
+			file := filepath.Join(o.keep, strings.ReplaceAll(strings.TrimSuffix(r.Test, ".phpt"), "/", "_")+".out")
+			if err := os.WriteFile(file, []byte(r.Output), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	f, err := os.Create(filepath.Join(o.keep, "wasm.txt"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(phpt.WriteResults(f, results), f.Close())
+}
