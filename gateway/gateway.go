@@ -45,6 +45,12 @@ type Options struct {
 	// configuration. A handler that is a Releaser is released when no request
 	// can reach it any more. Without Filters, routes with filters are refused.
 	Filters func(route FilterRoute) (http.Handler, error)
+	// StreamFilters makes a stream's filters. It is called for each stream
+	// that has some, by New and by Reload; an error refuses the configuration.
+	// One that is a Releaser is released when no new connection can reach it;
+	// ServeStream may run on. Without StreamFilters, streams with filters are
+	// refused.
+	StreamFilters func(stream StreamRoute) (StreamFilter, error)
 	// Data is the folder for what has to be kept: certificates got by ACME.
 	// Without it, server.data is taken.
 	Data string
@@ -85,6 +91,7 @@ type Gateway struct {
 
 	mu        sync.Mutex // held while what is below changes
 	listeners []*listener
+	sockets   []*streamListener
 	admin     *admin
 	old       []*state // out of force, maybe still used
 	slots     *slots
@@ -93,6 +100,9 @@ type Gateway struct {
 	closed    bool
 	done      chan struct{} // closed with the gateway
 	tasks     sync.WaitGroup
+
+	openStreams map[string]*atomic.Int64 // connections by the stream's name
+	streamConns sync.WaitGroup           // added to by the loops that accept them
 }
 
 // New makes a gateway of a checked configuration and opens its listeners.
@@ -104,7 +114,7 @@ func New(c *config.Config, o Options) (*Gateway, error) {
 		o.Metrics = prometheus.NewRegistry()
 		o.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
-	g := &Gateway{options: o, log: o.Logger, slots: newSlots(), done: make(chan struct{})}
+	g := &Gateway{options: o, log: o.Logger, slots: newSlots(), done: make(chan struct{}), openStreams: map[string]*atomic.Int64{}}
 	g.base, g.end = context.WithCancel(context.Background())
 	var err error
 	if g.metrics, err = newMetrics(o.Metrics, g.now); err != nil {
@@ -139,12 +149,19 @@ func (g *Gateway) Run(ctx context.Context) error {
 	for _, l := range g.listeners {
 		l.start()
 	}
+	for _, l := range g.sockets {
+		l.start()
+	}
 	if g.admin != nil {
 		g.admin.start()
 	}
 	g.tasks.Go(func() { g.certs.watch(g.done) })
 	g.mu.Unlock()
-	g.log.Info("serving", "listen", g.Addresses())
+	serving := []any{"listen", g.Addresses()}
+	if streams := g.StreamAddresses(); len(streams) > 0 {
+		serving = append(serving, "streams", streams)
+	}
+	g.log.Info("serving", serving...)
 
 	var err error
 	select {
@@ -165,12 +182,16 @@ func (g *Gateway) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	g.mu.Lock()
-	listeners := g.listeners
+	listeners, sockets := g.listeners, g.sockets
 	g.mu.Unlock()
 	for _, l := range listeners {
 		l.stopAccepting()
 	}
+	for _, l := range sockets {
+		l.stop()
+	}
 	var wait sync.WaitGroup
+	wait.Go(func() { g.drainStreams(ctx) })
 	errs := make([]error, len(listeners))
 	for i, l := range listeners {
 		wait.Go(func() { errs[i] = l.shutdown(ctx) })
@@ -238,6 +259,15 @@ func (g *Gateway) apply(c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	sockets, fresh, err := g.openStreamListeners(next)
+	undo = append(undo, func() {
+		for _, l := range fresh {
+			l.stop()
+		}
+	})
+	if err != nil {
+		return err
+	}
 	admin, err := g.openAdmin(c)
 	if err != nil {
 		return err
@@ -259,6 +289,7 @@ func (g *Gateway) apply(c *config.Config) (err error) {
 	for _, l := range removed {
 		l.retire()
 	}
+	g.useStreamListeners(sockets)
 	if admin != g.admin {
 		if g.admin != nil {
 			g.admin.close()
@@ -312,13 +343,17 @@ func (g *Gateway) Close() error {
 	}
 	g.closed = true
 	close(g.done)
-	listeners, admin := g.listeners, g.admin
+	listeners, sockets, admin := g.listeners, g.sockets, g.admin
 	g.mu.Unlock()
 
 	g.end()
 	for _, l := range listeners {
 		l.close()
 	}
+	for _, l := range sockets {
+		l.stop()
+	}
+	g.streamConns.Wait()
 	if admin != nil {
 		admin.close()
 	}

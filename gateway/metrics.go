@@ -37,6 +37,12 @@ type metrics struct {
 	upFailures  *prometheus.CounterVec
 	upLatency   *prometheus.HistogramVec
 	upRetries   *prometheus.CounterVec
+	tcpOpen     *prometheus.GaugeVec
+	tcpEnds     *prometheus.CounterVec
+	tcpReceived *prometheus.CounterVec
+	tcpSent     *prometheus.CounterVec
+	tcpDuration *prometheus.HistogramVec
+	tcpConnect  *prometheus.HistogramVec
 	unrouted    *routeMetrics
 }
 
@@ -81,6 +87,7 @@ func newMetrics(registry *prometheus.Registry, now func(func(app string, n Now))
 	m.upFailures = counter("upstream_failures_total", "Requests that a server did not answer.", "upstream", "server")
 	m.upLatency = histogram("upstream_response_seconds", "Time until a server's response began.", latencyBuckets, "upstream", "server")
 	m.upRetries = counter("upstream_retries_total", "Requests sent to another server after a failure.", "upstream")
+	m.registerStreams(counter, gauge, histogram)
 	for i, c := range m.all {
 		if err := registry.Register(c); err != nil {
 			m.all = m.all[:i]
@@ -194,8 +201,10 @@ func (u *upstreamMetrics) target(server string) *targetMetrics {
 	}
 }
 
-// forget drops the series of servers that a configuration has no more.
+// forget drops the series of servers and streams that a configuration has no
+// more.
 func (m *metrics) forget(old, now *config.Config) {
+	m.forgetStreams(old, now)
 	for _, u := range old.Upstreams {
 		kept := now.Upstream(u.Name)
 		for _, t := range u.URL {

@@ -16,12 +16,14 @@ type state struct {
 	routes    *router
 	apps      map[string]App
 	upstreams map[string]*upstream
+	streams   []*stream // in the order of the configuration
 	errors    errorPages
 	log       *accessLog
 	recorder  *recorder
 	tracer    *tracer
 
-	// users counts the requests that use the state, and 1 for being in force.
+	// users counts the requests and streams' new connections that use the
+	// state, and 1 for being in force.
 	users    atomic.Int64
 	retired  sync.Once
 	released chan struct{}
@@ -37,9 +39,6 @@ func (g *Gateway) newState(c *config.Config) (s *state, err error) {
 			s.release()
 		}
 	}()
-	if len(c.Streams) > 0 {
-		return s, fmt.Errorf("stream %s: this server has no TCP streams yet: take [[stream]] out", c.Streams[0].Listen)
-	}
 	if s.errors, err = readErrorPages(string(c.Server.ErrorPages)); err != nil {
 		return s, err
 	}
@@ -60,6 +59,13 @@ func (g *Gateway) newState(c *config.Config) (s *state, err error) {
 		routes = append(routes, r)
 	}
 	s.routes = newRouter(routes)
+	for i := range c.Streams {
+		n, err := s.newStream(&c.Streams[i])
+		if err != nil {
+			return s, fmt.Errorf("stream %q: %w", c.Streams[i].Name, err)
+		}
+		s.streams = append(s.streams, n)
+	}
 	return s, nil
 }
 
@@ -142,16 +148,24 @@ func (s *state) start() {
 func (g *Gateway) acquire() *state {
 	for {
 		s := g.state.Load()
-		// A state whose count has reached 0 is released and does not come back.
-		for n := s.users.Load(); n > 0; n = s.users.Load() {
-			if s.users.CompareAndSwap(n, n+1) {
-				return s
-			}
+		if s.take() {
+			return s
 		}
 		if g.state.Load() == s {
 			return nil // closed
 		}
 	}
+}
+
+// take has the state stay until done is called. A state whose count has reached
+// 0 is released and does not come back.
+func (s *state) take() bool {
+	for n := s.users.Load(); n > 0; n = s.users.Load() {
+		if s.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *state) done() {

@@ -38,10 +38,13 @@ type target struct {
 	label     string // as in the configuration
 	scheme    string
 	host      string // for URLs
+	network   string
+	address   string
+	raw       bool // no HTTP is spoken to it
 	transport *http.Transport
 	metrics   *targetMetrics
 
-	open     atomic.Int64 // requests under way
+	open     atomic.Int64 // requests and connections of streams under way
 	sick     atomic.Bool  // by health checks
 	failures atomic.Int32 // of requests, in a row
 	until    atomic.Int64 // ejected until then, in nanoseconds of the clock
@@ -61,7 +64,7 @@ func newUpstream(c *config.Upstream, m *metrics, log *slog.Logger) (*upstream, e
 		}
 	}
 	for _, to := range c.URL {
-		t := &target{upstream: u, label: to.String(), scheme: "http", host: to.Host, metrics: u.metrics.target(to.String())}
+		t := &target{upstream: u, label: to.String(), scheme: "http", host: to.Host, network: to.Network, address: to.Address, raw: to.Raw, metrics: u.metrics.target(to.String())}
 		if to.TLS {
 			t.scheme = "https"
 		}
@@ -246,6 +249,14 @@ func (t *target) watch(ctx context.Context, c *config.Health) {
 func (t *target) check(ctx context.Context, c *config.Health) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout.D())
 	defer cancel()
+	if t.raw {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, t.network, t.address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.scheme+"://"+t.host+c.Path, nil)
 	if err != nil {
 		return err
