@@ -146,7 +146,7 @@ func (s *site) up() {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		defer f.Close()
+		s.t.Cleanup(func() { f.Close() })
 		s.server.Stdout, s.server.Stderr = f, io.MultiWriter(s.log, f)
 	}
 	if err := s.server.Start(); err != nil {

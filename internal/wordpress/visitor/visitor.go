@@ -222,3 +222,7 @@ func excerpt(page string, from int) string {
 	}
 	return text
 }
+
+// Share gives v the cookies that other has, as a second window of the same
+// browser.
+func (v *Visitor) Share(other *Visitor) { v.client.Jar, v.nonce = other.client.Jar, other.nonce }
