@@ -71,24 +71,9 @@ func newFilters(s *Server) *filters {
 
 // route puts a route's filters in front of it, for the gateway.
 func (f *filters) route(r gateway.FilterRoute) (http.Handler, error) {
-	f.gate.Store(r.Gateway())
-	f.s.mu.Lock()
-	ctx, c := f.s.ctx, f.s.next
-	f.s.mu.Unlock()
-	h := &filtered{}
-	var list []filter.Filter
-	wait := time.Duration(0)
-	for _, ref := range r.Config.Filters {
-		p, err := f.plugin(ctx, c, ref.Name)
-		if err != nil {
-			h.Release()
-			return nil, err
-		}
-		h.release = append(h.release, func() { f.release(p) })
-		list = append(list, filter.Filter{Plugin: p.plugin, Root: slices.Index(p.roots, rootConfig(c, ref)), Name: ref.Name})
-		if own := c.Filter(ref.Name).Limits.Wait.D(); wait == 0 || own < wait {
-			wait = own
-		}
+	u, err := f.use(r.Gateway(), r.Config.Filters)
+	if err != nil {
+		return nil, err
 	}
 	o := filter.Options{
 		Describe: describeRequest,
@@ -97,26 +82,80 @@ func (f *filters) route(r gateway.FilterRoute) (http.Handler, error) {
 		Answered: func(r *http.Request, filter string, l *proxywasm.LocalResponse) {
 			gateway.Answered(r, filter, l.Details)
 		},
-		Wait: wait,
+		Wait: u.wait,
 	}
-	if c.Server.Tracing != nil {
+	if u.config.Server.Tracing != nil {
 		o.Timed = gateway.FilterSpan
 	}
-	h.Handler = filter.New(list, o).Handler(r.Next)
-	return h, nil
+	return &filtered{filter.New(u.filters, o).Handler(r.Next), u}, nil
+}
+
+// used are the plugins of one route or stream.
+type used struct {
+	filters []filter.Filter
+	wait    time.Duration // the shortest of theirs
+	config  *config.Config
+	release []func()
+}
+
+// Release implements gateway.Releaser.
+func (u *used) Release() {
+	for _, release := range u.release {
+		release()
+	}
+}
+
+// use has the plugins of a route or stream run until they are released.
+func (f *filters) use(g *gateway.Gateway, refs []config.FilterRef) (*used, error) {
+	f.gate.Store(g)
+	f.s.mu.Lock()
+	ctx, c := f.s.ctx, f.s.next
+	f.s.mu.Unlock()
+	u := &used{config: c}
+	for _, ref := range refs {
+		p, err := f.plugin(ctx, c, ref.Name)
+		if err != nil {
+			u.Release()
+			return nil, err
+		}
+		u.release = append(u.release, func() { f.release(p) })
+		u.filters = append(u.filters, filter.Filter{Plugin: p.plugin, Root: slices.Index(p.roots, rootConfig(c, ref)), Name: ref.Name})
+		if own := c.Filter(ref.Name).Limits.Wait.D(); u.wait == 0 || own < u.wait {
+			u.wait = own
+		}
+	}
+	return u, nil
+}
+
+// stream makes a stream's filters, for the gateway.
+func (f *filters) stream(r gateway.StreamRoute) (gateway.StreamFilter, error) {
+	u, err := f.use(r.Gateway(), r.Config.Filters)
+	if err != nil {
+		return nil, err
+	}
+	return &filteredStream{used: u, stream: r.Config, chain: filter.New(u.filters, filter.Options{Wait: u.wait})}, nil
+}
+
+// filteredStream passes connections through filters. The plugins end when the
+// last of them has ended.
+type filteredStream struct {
+	*used
+	stream *config.Stream
+	chain  *filter.Chain
+}
+
+// ServeStream implements gateway.StreamFilter.
+func (s *filteredStream) ServeStream(ctx context.Context, c *gateway.StreamConn) error {
+	return s.chain.ServeTCP(ctx, filter.TCP{Client: c.Client, Connect: c.Connect, Describe: func(info *proxywasm.Info) {
+		info.ConnectionID, info.TLS = c.ID, c.TLS
+		info.RouteName, info.ClusterName = s.stream.Name, s.stream.Upstream
+	}})
 }
 
 // filtered is a route behind its filters.
 type filtered struct {
 	http.Handler
-	release []func()
-}
-
-// Release implements gateway.Releaser.
-func (h *filtered) Release() {
-	for _, release := range h.release {
-		release()
-	}
+	*used
 }
 
 func describeRequest(r *http.Request, info *proxywasm.Info) {

@@ -89,7 +89,7 @@ func Start(ctx context.Context, c *config.Config, o Options) (s *Server, err err
 	s.asks(ctx, c)
 	s.filters = newFilters(s)
 	s.gate, err = gateway.New(c, gateway.Options{
-		Apps: s.app, Filters: s.filters.route, Data: o.Data, Logger: s.log, AccessLog: o.AccessLog, AccessTap: s.journal.Access, Metrics: s.metrics, Ready: s.store.ReadOnly,
+		Apps: s.app, Filters: s.filters.route, StreamFilters: s.filters.stream, Data: o.Data, Logger: s.log, AccessLog: o.AccessLog, AccessTap: s.journal.Access, Metrics: s.metrics, Ready: s.store.ReadOnly,
 	})
 	if err != nil {
 		return s, err
