@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -117,7 +118,7 @@ func (s *Suite) Run(ctx context.Context, tests []string) (results []Result, err 
 
 // copy copies the folders that tests are in, with those that they refer to.
 func (s *Suite) copy(root string, tests []string) error {
-	folders := map[string]bool{"ext/pdo/tests": true}
+	folders := map[string]bool{"ext/pdo/tests": true, "ext/standard/tests/http": true, "sapi/cli/tests": true}
 	for _, test := range tests {
 		set := Set(test)
 		if set == "" {
@@ -129,6 +130,9 @@ func (s *Suite) copy(root string, tests []string) error {
 		folders[set] = true
 	}
 	for folder := range folders {
+		if parent := path.Dir(folder); parent != "." && folders[parent] {
+			continue
+		}
 		from := filepath.Join(s.Source, filepath.FromSlash(folder))
 		if err := os.CopyFS(filepath.Join(root, filepath.FromSlash(folder)), os.DirFS(from)); err != nil {
 			return fmt.Errorf("copy PHP's tests: %w", err)

@@ -52,6 +52,13 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	for _, name := range []string{"reference", "wasm"} {
+		if o.keep != "" {
+			if err := os.MkdirAll(filepath.Join(o.keep, name), 0o755); err != nil {
+				return false, err
+			}
+		}
+	}
 	var tests []string
 	for _, set := range phpt.Sets {
 		found, err := phpt.Find(o.source, set)
@@ -94,7 +101,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			worth = append(worth, t)
 		}
 	}
-	results, err := o.suite(w, "WebAssembly").Run(ctx, worth)
+	results, err := o.suite(w, "wasm").Run(ctx, worth)
 	if err != nil {
 		return false, err
 	}
@@ -142,37 +149,28 @@ func (o options) referenceResults(ctx context.Context, tests []string) ([]phpt.R
 }
 
 func (o options) suite(on phpt.Interpreter, name string) *phpt.Suite {
-	s := &phpt.Suite{Source: o.source, On: on, Workers: o.workers}
-	if !o.quiet {
-		began, last, failed := time.Now(), time.Time{}, 0
-		s.Progress = func(r phpt.Result, done, total int) {
-			if r.Outcome == phpt.Failed {
-				failed++
-			}
-			if done == total || time.Since(last) > 10*time.Second {
-				last = time.Now()
-				fmt.Fprintf(os.Stderr, "%s: %d of %d tests, %d fail, %v\n", name, done, total, failed, time.Since(began).Round(time.Second))
+	began, last, failed := time.Now(), time.Time{}, 0
+	return &phpt.Suite{Source: o.source, On: on, Workers: o.workers, Progress: func(r phpt.Result, done, total int) {
+		if r.Outcome == phpt.Failed {
+			failed++
+			if o.keep != "" {
+				file := strings.ReplaceAll(strings.TrimSuffix(r.Test, ".phpt"), "/", "_") + ".out"
+				if err := os.WriteFile(filepath.Join(o.keep, name, file), []byte(r.Output), 0o644); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
 			}
 		}
-	}
-	return s
+		if !o.quiet && (done == total || time.Since(last) > 10*time.Second) {
+			last = time.Now()
+			fmt.Fprintf(os.Stderr, "%s: %d of %d tests, %d fail, %v\n", name, done, total, failed, time.Since(began).Round(time.Second))
+		}
+	}}
 }
 
 // keepResults writes what there is to look at later.
 func (o options) keepResults(results []phpt.Result) error {
 	if o.keep == "" {
 		return nil
-	}
-	if err := os.MkdirAll(o.keep, 0o755); err != nil {
-		return err
-	}
-	for _, r := range results {
-		if r.Outcome == phpt.Failed {
-			file := filepath.Join(o.keep, strings.ReplaceAll(strings.TrimSuffix(r.Test, ".phpt"), "/", "_")+".out")
-			if err := os.WriteFile(file, []byte(r.Output), 0o644); err != nil {
-				return err
-			}
-		}
 	}
 	f, err := os.Create(filepath.Join(o.keep, "wasm.txt"))
 	if err != nil {
