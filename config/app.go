@@ -159,6 +159,9 @@ type FilterLimits struct {
 	// Body is how much of a body it may hold: beyond that, a request is
 	// answered with 413, a response with 500.
 	Body Size `toml:"body" default:"1MiB"`
+	// Spool is how much of each body it may have kept in a file (the foreign
+	// function hako_body_spool); "0" is none.
+	Spool Size `toml:"spool" default:"1GiB"`
 	// Wait is how long it may hold a message that nothing else moves.
 	Wait Duration `toml:"wait" default:"5m"`
 }
