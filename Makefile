@@ -4,6 +4,7 @@
 # make test       everything that CI checks
 # make test-long  the long forms of the tests (about an hour)
 # make soak       half an hour of everything that may befall a server; SOAK=2h for longer
+# make php-tests  PHP's own tests on PHP as WebAssembly (half an hour)
 # make bench      measure against SQLite on a plain file
 # make libhakosqlite  SQLite for C guests, and examples/sqlshell
 # make deps       write dependencies.txt anew after go.mod has changed
@@ -13,7 +14,7 @@ GO := CGO_ENABLED=0 go
 VERSION := $(shell git describe --always --dirty 2>/dev/null)
 BUILD := -buildvcs=false -ldflags '-s -w -X github.com/hako-run/hako/internal/cli.revision=$(VERSION)'
 
-.PHONY: all run tour test test-long soak bench libhakosqlite deps clean bin/hako
+.PHONY: all run tour test test-long php-tests soak bench libhakosqlite deps clean bin/hako
 
 all: bin/hako
 
@@ -31,6 +32,9 @@ test:
 
 test-long:
 	@scripts/test.sh -long
+
+php-tests:
+	@scripts/php-tests.sh
 
 soak: SOAK ?= 30m
 soak:
