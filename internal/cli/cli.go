@@ -178,7 +178,7 @@ func (a *app) rootCommand() *cobra.Command {
 	_ = root.MarkPersistentFlagDirname("data")
 	group(root)
 	root.AddCommand(a.imageCommands()...)
-	root.AddCommand(a.runCommand(), a.execCommand(), a.psCommand(), a.logsCommand(), a.statsCommand(), a.replayCommand(), a.stopCommand(), a.upCommand(), a.reloadCommand(), a.checkCommand(), a.initCommand(), a.dbCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.execCommand(), a.psCommand(), a.logsCommand(), a.statsCommand(), a.replayCommand(), a.stopCommand(), a.upCommand(), a.reloadCommand(), a.checkCommand(), a.initCommand(), a.dbCommand(), a.pluginCommand(), a.versionCommand())
 	return root
 }
 
