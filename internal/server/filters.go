@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -52,7 +53,6 @@ type plugin struct {
 	roots  []string
 	plugin *proxywasm.Plugin
 	module *engine.Module
-	image  *image.Image
 	users  int // guarded by filters.mu
 }
 
@@ -200,29 +200,48 @@ func (f *filters) plugin(ctx context.Context, c *config.Config, name string) (*p
 	if of == nil {
 		return nil, fmt.Errorf("no filter is called %s", name)
 	}
-	source, img, err := f.s.source(ctx, of.Module)
+	source, digest, err := f.source(ctx, of)
 	if err != nil {
 		return nil, fmt.Errorf("filter %s: %w", name, err)
 	}
-	p := &plugin{name: name, roots: rootsOf(c, name), image: img, users: 1}
-	hash := sha256.Sum256(source)
-	key, err := json.Marshal([]any{of, p.roots, c.Server.Node, hex.EncodeToString(hash[:])})
+	p := &plugin{name: name, roots: rootsOf(c, name), users: 1}
+	key, err := json.Marshal([]any{of, p.roots, c.Server.Node, digest})
 	if err != nil {
 		return nil, fmt.Errorf("filter %s: %w", name, err)
 	}
 	p.key = string(key)
 	if running := f.same(p.key); running != nil {
-		closeAll(nil, img)
 		return running, nil
 	}
 	if err = f.start(ctx, c, of, p, source); err != nil {
-		closeAll(p.module, img)
+		closeAll(p.module, nil)
 		return nil, fmt.Errorf("filter %s: %w", name, err)
 	}
 	f.mu.Lock()
 	f.plugins = append(f.plugins, p)
 	f.mu.Unlock()
 	return p, nil
+}
+
+// source fetches a filter's module, with its digest.
+func (f *filters) source(ctx context.Context, of *config.Filter) (module []byte, digest string, err error) {
+	o := image.PluginOptions{SHA256: of.SHA256}
+	if of.Key != "" {
+		if o.Key, err = os.ReadFile(string(of.Key)); err != nil {
+			return nil, "", fmt.Errorf("read the key: %w", err)
+		}
+	}
+	name := of.Module.File
+	if name == "" {
+		name = "oci://" + of.Module.Image
+		f.s.log.Debug("looking for a plugin", "filter", of.Name, "image", name)
+	}
+	p, err := f.s.images.Plugin(ctx, name, o)
+	if err != nil {
+		return nil, "", err
+	}
+	hash := sha256.Sum256(p.Module)
+	return p.Module, hex.EncodeToString(hash[:]), nil
 }
 
 // same returns the running plugin with this key, with one user more.
@@ -315,7 +334,7 @@ func (f *filters) release(p *plugin) {
 		f.plugins = slices.DeleteFunc(f.plugins, func(other *plugin) bool { return other == p })
 		f.totals[p.name] = addStats(f.totals[p.name], p.plugin.Stats())
 		f.mu.Unlock()
-		closeAll(p.module, p.image)
+		closeAll(p.module, nil)
 	})
 }
 
