@@ -36,6 +36,13 @@ func TestSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := Sample()
+	if testing.Short() {
+		var few []string
+		for i := 0; i < len(tests); i += 10 {
+			few = append(few, tests[i])
+		}
+		tests = few
+	}
 	for _, name := range tests {
 		if _, ok := listed[name]; ok {
 			t.Errorf("%s is both in sample.txt and in failing.txt", name)
@@ -54,7 +61,7 @@ func TestSample(t *testing.T) {
 			t.Errorf("%s: %s %s\n%s", r.Test, r.Outcome, r.Reason, r.Output)
 		}
 	}
-	if passed < 250 {
+	if passed < 250 && !testing.Short() {
 		t.Errorf("%d tests passed: the sample is to be some 300", passed)
 	}
 }

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command php-tests runs PHP's own tests on PHP as WebAssembly, and on a
 // reference PHP of this machine, and says what passes there only.
 package main
