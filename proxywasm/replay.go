@@ -47,8 +47,9 @@ func Replay(ctx context.Context, cfg Config, events []*Event) error {
 	if err := v.open(func(c engine.Config) (*engine.Instance, error) { return cfg.Module.Instantiate(ctx, c) }); err != nil {
 		return fmt.Errorf("replay %s: %w", cfg.Name, err)
 	}
+	total := len(r.events)
 	if err := r.run(ctx, v); err != nil {
-		return fmt.Errorf("replay %s: %w", cfg.Name, err)
+		return fmt.Errorf("replay %s: after %d of %d events: %w", cfg.Name, total-len(r.events), total, err)
 	}
 	return nil
 }
