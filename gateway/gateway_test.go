@@ -266,7 +266,7 @@ func TestBadReloadLeavesTheOld(t *testing.T) {
 	for what, bad := range map[string]string{
 		"listen":          "[server]\nlisten = ['127.0.0.1:0', '" + taken.Addr().String() + "']\n[[route]]\nredirect = '/new'",
 		"no filters":      "[[filter]]\nname = 'f'\nmodule = 'x.wasm'\n[[route]]\nfilters = 'f'\nredirect = '/new'",
-		"streams":         "[[stream]]\nlisten = '127.0.0.1:0'\nupstream = 'u'\n[[upstream]]\nname = 'u'\nurl = 'http://a'",
+		"address already": "server.listen = '127.0.0.1:0'\n[[stream]]\nlisten = '" + taken.Addr().String() + "'\nupstream = 'u'\n[[upstream]]\nname = 'u'\nurl = 'tcp://a:1'",
 		"open the folder": "[[route]]\nstatic = 'nowhere'",
 		"certificate":     "[server.tls]\ncertificates = [{ cert = 'a', key = 'b' }]",
 		"test app":        "[[app]]\nname = 'no'\nimage = 'x.wasm'\n[[route]]\napp = 'no'",

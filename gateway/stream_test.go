@@ -319,11 +319,11 @@ func TestStreamFails(t *testing.T) {
 
 // TestStreamNotIdle: a connection on which something moves now and then stays.
 func TestStreamNotIdle(t *testing.T) {
-	h := start(t, noHTTP+tcp("timeouts.idle = '1s'\n", tcpServer(t, echo)))
+	h := start(t, noHTTP+tcp("timeouts.idle = '1500ms'\n", tcpServer(t, echo)))
 	c := h.dialTCP(0)
 	for range 12 {
 		talk(t, c, "x", "x")
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 	}
 	_ = c.Close()
 	if l := h.line(0); l.End != "done" || l.Received != 12 {
