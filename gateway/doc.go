@@ -1,6 +1,6 @@
 // Package gateway is the HTTP server at the edge: it listens, terminates TLS,
 // finds the route of a request, and answers from an app, an upstream, files or
-// by a redirect.
+// by a redirect. It passes streams of TCP on to upstreams, too.
 //
 // A [Gateway] is made of a checked configuration by [New], which opens all
 // listeners, so that what cannot work fails there. [Gateway.Run] serves until
@@ -16,5 +16,7 @@
 //
 // Everything of one configuration (routes, open folders, connections to
 // upstreams, apps) belongs to one state, which counts the requests that use it
-// and is released when it is out of force and the last of them has ended.
+// and is released when it is out of force and the last of them has ended. A
+// connection of a stream uses it until it is connected to its upstream, and
+// goes on for as long as it lasts.
 package gateway
