@@ -33,6 +33,7 @@ const (
 // What is taken of the package, by its name there.
 const (
 	partCore        = "src/wordpress/wp-6.5.zip"
+	partOlder       = "src/wordpress/wp-6.3.zip" // of which the theme is taken
 	partAssets      = "public/wp-6.5/"
 	partIntegration = "src/sqlite-database-integration/sqlite-database-integration.zip"
 )
@@ -40,6 +41,7 @@ const (
 // The folder that a Registry keeps in its cache.
 const (
 	keptCore        = "core.zip"
+	keptOlder       = "older.zip"
 	keptAssets      = "assets"
 	keptIntegration = "integration.zip"
 )
@@ -81,7 +83,7 @@ func RegistryURL(environ []string, home string) string {
 
 // fetch returns the folder in the cache, which it fills if it has to.
 func (r *Registry) fetch(ctx context.Context) (dir string, err error) {
-	dir = filepath.Join(r.Cache, "wordpress-"+packVersion)
+	dir = filepath.Join(r.Cache, "wordpress-"+packVersion+"-2")
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
@@ -169,6 +171,8 @@ func takeParts(tgz io.Reader, dir string) error {
 		case h.Typeflag != tar.TypeReg:
 		case name == partCore:
 			kept = keptCore
+		case name == partOlder:
+			kept = keptOlder
 		case name == partIntegration:
 			kept = keptIntegration
 		case strings.HasPrefix(name, partAssets):

@@ -78,10 +78,14 @@ var plugin = map[string]string{
 func packageOf(t testing.TB) (tgz []byte, hash string) {
 	t.Helper()
 	tgz = tgzOf(t, map[string]string{
-		"package/" + partCore:                           string(zipOf(t, core)),
-		"package/" + partIntegration:                    string(zipOf(t, plugin)),
-		"package/" + partAssets + "wp-includes/js/a.js": "a()",
-		"package/src/other":                             "left out",
+		"package/" + partCore: string(zipOf(t, core)),
+		"package/" + partOlder: string(zipOf(t, map[string]string{
+			"wp-includes/version.php": "older", "wp-content/themes/two/style.css": "two{}",
+		})),
+		"package/" + partAssets + "wp-content/themes/twentytwentytwo/a.png": "left out",
+		"package/" + partIntegration:                                        string(zipOf(t, plugin)),
+		"package/" + partAssets + "wp-includes/js/a.js":                     "a()",
+		"package/src/other":                                                 "left out",
 	})
 	sum := sha512.Sum512(tgz)
 	return tgz, base64.StdEncoding.EncodeToString(sum[:])

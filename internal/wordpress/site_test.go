@@ -105,6 +105,12 @@ func TestCreate(t *testing.T) {
 		if err := Create(t.Context(), dir, o); !errors.Is(err, ErrExists) {
 			t.Errorf("%s: once more: %v", name, err)
 		}
+		if name == "fetched" {
+			two, err := os.ReadFile(filepath.Join(dir, "wp-content/themes/two/style.css"))
+			if _, third := os.Stat(filepath.Join(dir, "wp-content/themes/twentytwentytwo")); string(two) != "two{}" || third == nil {
+				t.Errorf("the second theme: %q, %v; the third: %v", two, err, third)
+			}
+		}
 	}
 	seen := map[string]bool{}
 	for _, s := range secrets {

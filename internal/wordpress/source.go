@@ -73,17 +73,43 @@ func (s *Source) put(ctx context.Context, core, content string) error {
 		return fmt.Errorf("copy WordPress from %s: %w", from, err)
 	}
 	if s.Core == "" {
-		// The package has scripts, styles and pictures beside the archive.
-		assets, closer, err := openFiles(filepath.Join(kept, keptAssets))
+		// The package has scripts, styles and pictures beside the archive, and
+		// one theme only in it. Of another, its archive of an older WordPress
+		// has the rest; of a third there is no rest.
+		whole := where
+		where = func(name string) (string, string, bool) {
+			if strings.HasPrefix(name, "wp-content/themes/twentytwentytwo/") {
+				return "", "", false
+			}
+			return whole(name)
+		}
+		if err := copyFrom(filepath.Join(kept, keptAssets), where); err != nil {
+			return err
+		}
+		err := copyFrom(filepath.Join(kept, keptOlder), func(name string) (string, string, bool) {
+			if !strings.HasPrefix(name, "wp-content/themes/") {
+				return "", "", false
+			}
+			return whole(name)
+		})
 		if err != nil {
 			return err
 		}
-		defer closer.Close()
-		if err := copyFiles(assets, ".", where); err != nil {
-			return fmt.Errorf("copy WordPress's assets: %w", err)
-		}
 	}
 	return s.putIntegration(ctx, files, top, filepath.Join(content, filepath.FromSlash(integration)))
+}
+
+// copyFrom copies what a folder or archive has.
+func copyFrom(from string, where place) error {
+	files, closer, err := openFiles(from)
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	if err := copyFiles(files, ".", where); err != nil {
+		return fmt.Errorf("copy WordPress's files from %s: %w", from, err)
+	}
+	return nil
 }
 
 // putIntegration writes the SQLite integration into dir; files have WordPress
