@@ -23,8 +23,8 @@ import (
 	"github.com/hako-run/hako/php"
 )
 
-// The tests are slow: each begins with an empty site and installs it. They run
-// with HAKO_LONG set, apart from TestSite.
+// long skips a test unless HAKO_LONG is set: each begins with an empty site and
+// installs it.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("HAKO_LONG") == "" {
@@ -63,8 +63,10 @@ func script(name string, args ...string) (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if t, _ := tools(); t.hako != "" {
-		os.RemoveAll(filepath.Dir(t.hako))
+	if os.Getenv("HAKO_LONG") != "" {
+		if t, _ := tools(); t.hako != "" {
+			os.RemoveAll(filepath.Dir(t.hako))
+		}
 	}
 	os.Exit(code)
 }

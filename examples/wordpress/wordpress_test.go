@@ -20,6 +20,7 @@ var nonceField = regexp.MustCompile(`name="_wpnonce" value="(\w+)"`)
 
 // A site does what users of WordPress expect.
 func TestSite(t *testing.T) {
+	long(t)
 	s := newSite(t)
 	ctx := within(t, 8*time.Minute)
 	v := visitor.New(s.url)
