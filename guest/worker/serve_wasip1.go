@@ -1,18 +1,20 @@
 package worker
 
 import (
-	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 // ListenAndServe does nothing in a guest: the host calls it.
@@ -33,6 +35,9 @@ func Finish(w http.ResponseWriter) error {
 	for {
 		switch v := w.(type) {
 		case *response:
+			if v.over {
+				return ErrOrder
+			}
 			v.send()
 			_, err := check(hostFinish())
 			return err
@@ -44,6 +49,18 @@ func Finish(w http.ResponseWriter) error {
 	}
 }
 
+// init makes what net/http makes when it first meets a header, so that forks
+// need not.
+func init() { textproto.CanonicalMIMEHeaderKey("x") }
+
+//go:wasmexport hako_freezing
+func freezing() {
+	// Forks do not collect what the start-up left, nor do they begin near the
+	// size at which the heap is collected.
+	runtime.GC()
+	prime()
+}
+
 //go:wasmexport hako_http_v1_serve
 func serve() int32 {
 	r, err := readRequest()
@@ -51,11 +68,19 @@ func serve() int32 {
 		logf("%v", err)
 		return 1
 	}
-	return answer(&response{header: http.Header{}}, r)
+	w := &response{header: http.Header{}}
+	code := answer(w, r)
+	// A goroutine that the handler left behind must not reach the next request.
+	w.over, w.sent, w.err = true, true, ErrOrder
+	if b, ok := w.body.(*body); ok {
+		b.err = http.ErrBodyReadAfterClose
+	}
+	return code
 }
 
 // answer runs the handler. Not 0 is returned if it panicked.
 func answer(w *response, r *http.Request) (code int32) {
+	w.body = r.Body
 	defer func() {
 		if v := recover(); v != nil {
 			if v != http.ErrAbortHandler {
@@ -74,57 +99,93 @@ func logf(format string, args ...any) {
 	hostLog(8, pointer(text), uint32(len(text)))
 }
 
+// Buffers of the request under way: there is one at a time. They are no part
+// of the heap, so that a fork that uses them writes to few pages.
+var (
+	headBuffer    [4096]byte
+	respondBuffer [1024]byte
+	bodyBuffer    [bufferSize]byte
+)
+
 func readRequest() (*http.Request, error) {
-	block, err := ask(hostHead, make([]byte, 4096))
+	block, err := ask(hostHead, headBuffer[:])
 	if err != nil {
 		return nil, err
 	}
-	r := &http.Request{Header: make(http.Header, 16), ProtoMajor: 1, ProtoMinor: 1}
-	var prefix, id, hasBody string
+	r := &http.Request{ProtoMajor: 1, ProtoMinor: 1}
+	var prefix, id string
+	var told, empty bool
+	var values []string // of one allocation, for all fields
 	err = rangeFields(block, func(name, value string) {
 		switch name {
 		case ":method":
 			r.Method = value
+			return
 		case ":authority":
 			r.Host = value
+			return
 		case ":target":
 			r.RequestURI = value
+			return
 		case ":protocol":
 			r.Proto = value
+			return
 		case ":remote":
 			r.RemoteAddr = value
+			return
 		case ":body":
-			hasBody = value
+			empty = value == "none"
+			return
 		case ":prefix":
 			prefix = value
+			return
 		case ":id":
 			id = value
+			return
 		case "content-length":
 			r.ContentLength, _ = strconv.ParseInt(value, 10, 64)
-			r.Header.Set("Content-Length", value)
+			told = true
 		default:
-			if !strings.HasPrefix(name, ":") {
-				r.Header.Add(textproto.CanonicalMIMEHeaderKey(name), value)
+			if strings.HasPrefix(name, ":") {
+				return
 			}
 		}
+		if r.Header == nil {
+			n := int(binary.LittleEndian.Uint32(block))
+			r.Header, values = make(http.Header, min(n, 16)), make([]string, 0, n)
+		}
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		if before := r.Header[name]; before != nil {
+			r.Header[name] = append(before, value)
+			return
+		}
+		values = append(values, value)
+		r.Header[name] = values[len(values)-1 : len(values) : len(values)]
 	})
 	if err != nil {
 		return nil, err
 	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
 	if id != "" { // what the host calls it, whatever the client said
-		r.Header.Set("X-Request-Id", id)
+		r.Header["X-Request-Id"] = []string{id}
 	}
 	if r.URL, err = url.ParseRequestURI(r.RequestURI); err != nil {
 		return nil, err
 	}
 	r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(r.Proto)
-	r = r.WithContext(context.WithValue(context.Background(), prefixKey{}, prefix))
-	r.Body = &body{r: r}
-	if _, told := r.Header["Content-Length"]; !told {
-		r.ContentLength = -1
+	if prefix != "" {
+		r = r.WithContext(context.WithValue(context.Background(), prefixKey{}, prefix))
 	}
-	if hasBody == "none" {
+	switch {
+	case empty:
 		r.ContentLength, r.Body = 0, http.NoBody
+	default:
+		if !told {
+			r.ContentLength = -1
+		}
+		r.Body = &body{r: r}
 	}
 	return r, nil
 }
@@ -183,12 +244,16 @@ func (b *body) Close() error {
 // A response writes through a buffer to the host.
 type response struct {
 	header   http.Header // the handler's: trailers come into it after the head
-	head     http.Header // as it was at WriteHeader
+	fields   []string    // as they were at WriteHeader: name and value in turn
+	typed    bool        // the head has a Content-Type, or may have none
+	measured bool        // the head has a Content-Length
 	sent     bool        // the head went to the host
 	status   int         // as set by WriteHeader, 0 before
-	buffer   bytes.Buffer
+	buffer   []byte      // in bodyBuffer
 	err      error
-	declared []string // the trailers that the header announced
+	declared []string  // the trailers that the header announced
+	body     io.Reader // the request's
+	over     bool      // the request was answered
 }
 
 // bufferSize is how much is gathered before it goes to the host.
@@ -202,18 +267,41 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	if status >= 100 && status < 200 {
-		w.respond(status, w.header)
+		w.respond(status, w.list())
 		return
 	}
 	w.status = status
-	w.head = w.header.Clone()
+	w.typed = !bodyAllowed(status)
 	for _, value := range w.header["Trailer"] {
 		for name := range strings.SplitSeq(value, ",") {
-			name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
-			w.declared = append(w.declared, name)
-			w.head.Del(name)
+			w.declared = append(w.declared, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
 		}
 	}
+	w.fields = w.list()
+	for i := 0; i < len(w.fields); i += 2 {
+		switch w.fields[i] {
+		case "Content-Type":
+			w.typed = true
+		case "Content-Encoding":
+			w.typed = w.typed || w.fields[i+1] != ""
+		case "Content-Length":
+			w.measured = true
+		}
+	}
+}
+
+// list returns the header as it is, without trailers.
+func (w *response) list() []string {
+	fields := make([]string, 0, 2*len(w.header)+4) // two may be added
+	for name, values := range w.header {
+		if strings.HasPrefix(name, http.TrailerPrefix) || slices.Contains(w.declared, name) {
+			continue
+		}
+		for _, v := range values {
+			fields = append(fields, name, v)
+		}
+	}
+	return fields
 }
 
 func (w *response) Write(p []byte) (int, error) {
@@ -223,8 +311,9 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	if w.buffer.Len()+len(p) <= bufferSize {
-		return w.buffer.Write(p)
+	if len(w.buffer)+len(p) <= bufferSize {
+		w.buffer = append(w.buffer, p...)
+		return len(p), nil
 	}
 	w.drain(p)
 	if w.write(p); w.err != nil {
@@ -233,7 +322,10 @@ func (w *response) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (w *response) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+// WriteString is Write without a copy of its own.
+func (w *response) WriteString(s string) (int, error) {
+	return w.Write(unsafe.Slice(unsafe.StringData(s), len(s)))
+}
 
 // Flush sends what there is to the client.
 func (w *response) Flush() { _ = w.FlushError() }
@@ -260,30 +352,25 @@ func (w *response) send() {
 func (w *response) drain(next []byte) {
 	if !w.sent {
 		w.sent = true
-		if w.head["Content-Type"] == nil && bodyAllowed(w.status) && w.head.Get("Content-Encoding") == "" {
-			if start := append(w.buffer.Bytes(), next[:min(len(next), 512)]...); len(start) > 0 {
-				w.head.Set("Content-Type", http.DetectContentType(start))
+		if !w.typed {
+			start := w.buffer
+			if len(start) < 512 {
+				start = append(slices.Clip(start), next[:min(len(next), 512)]...)
+			}
+			if len(start) > 0 {
+				w.fields = append(w.fields, "Content-Type", http.DetectContentType(start))
 			}
 		}
-		w.respond(w.status, w.head)
+		w.respond(w.status, w.fields)
 	}
-	w.write(w.buffer.Bytes())
-	w.buffer.Reset()
+	w.write(w.buffer)
+	w.buffer = w.buffer[:0]
 }
 
 func bodyAllowed(status int) bool { return status >= 200 && status != 204 && status != 304 }
 
-func (w *response) respond(status int, header http.Header) {
-	fields := make([]string, 0, 2*len(header))
-	for name, values := range header {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
-			continue
-		}
-		for _, v := range values {
-			fields = append(fields, name, v)
-		}
-	}
-	block := appendBlock(nil, fields)
+func (w *response) respond(status int, fields []string) {
+	block := appendBlock(respondBuffer[:0], fields)
 	if _, err := check(hostRespond(int32(status), pointer(block), uint32(len(block)))); err != nil && w.err == nil {
 		w.err = err
 	}
@@ -315,8 +402,8 @@ func (w *response) end() {
 			fields = append(fields, name, v)
 		}
 	}
-	if !w.sent && len(fields) == 0 && w.head["Content-Length"] == nil && bodyAllowed(w.status) {
-		w.head.Set("Content-Length", strconv.Itoa(w.buffer.Len()))
+	if !w.sent && len(fields) == 0 && !w.measured && bodyAllowed(w.status) {
+		w.fields = append(w.fields, "Content-Length", strconv.Itoa(len(w.buffer)))
 	}
 	w.drain(nil)
 	if len(fields) > 0 && w.err == nil {
