@@ -160,6 +160,10 @@ func (s *Service) template(ctx context.Context) (*engine.Template, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.freezing(ctx, i.in); err != nil {
+		s.discard(i)
+		return nil, err
+	}
 	s.process.ended(i.in)
 	t, err := i.in.Freeze(engine.TemplateConfig{Ready: min(s.c.Instances, 4), Keep: s.c.Instances})
 	if err = errors.Join(err, i.in.Close()); err != nil {
@@ -169,6 +173,23 @@ func (s *Service) template(ctx context.Context) (*engine.Template, error) {
 		return nil, fmt.Errorf("freeze the instance for forks: %w", err)
 	}
 	return t, nil
+}
+
+// freezingHook is the function of a guest that is called before it is frozen.
+const freezingHook = "hako_freezing"
+
+// freezing lets the guest tidy its memory, which forks begin with.
+func (s *Service) freezing(ctx context.Context, in *engine.Instance) error {
+	if !in.HasFunction(freezingHook) {
+		return nil
+	}
+	if err := in.Renew(s.c.Spec.Limits); err != nil {
+		return err
+	}
+	if _, err := in.Call(ctx, freezingHook); err != nil {
+		return fmt.Errorf("ready the instance for forks: %w", err)
+	}
+	return nil
 }
 
 // warmed makes an instance that has answered the warm-up requests.
