@@ -56,7 +56,8 @@ func edit(file string, pairs ...string) {
 // newHako makes a site of Hako's; a database to begin with is imported.
 func newHako(dir, name, fork, database string) *contender {
 	address := free()
-	c := &contender{name: name, dir: filepath.Join(dir, name), url: "http://" + address}
+	folder := strings.NewReplacer(", ", "-", " ", "-").Replace(name) // for nginx's configuration
+	c := &contender{name: name, dir: filepath.Join(dir, folder), url: "http://" + address}
 	app := "content"
 	check(run(*hako, "init", "wordpress", "--name", app, "--listen", address, "--php", filepath.Join(*php, "php-hako.wasm"), "--php-cli", filepath.Join(*php, "php.wasm"), c.dir))
 	config := filepath.Join(c.dir, "hako.toml")
