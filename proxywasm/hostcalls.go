@@ -42,10 +42,8 @@ func httpCall(h hostCall, p []uint64) Status {
 	if !ok || !ok2 || int32(p[8]) < 0 {
 		return StatusBadArgument
 	}
-	for _, name := range []string{":method", ":path", ":authority"} {
-		if call.Headers.Value(name) == "" {
-			return StatusBadArgument
-		}
+	if !callable(call.Headers) {
+		return StatusBadArgument
 	}
 	if in[2] != "" {
 		call.Body = []byte(in[2])
@@ -59,7 +57,7 @@ func httpCall(h hostCall, p []uint64) Status {
 		return StatusBadArgument
 	}
 	root := h.scope().root
-	oc, status := root.newCall(&root.nextHTTP, 1)
+	oc, status := root.newCall(&root.vm.nextHTTP, 1)
 	if status != StatusOK {
 		return status
 	}

@@ -55,7 +55,7 @@ func redisCall(h hostCall, p []uint64) Status {
 		return StatusBadArgument
 	}
 	root := h.scope().root
-	oc, status := root.newCall(&root.nextHTTP, 1)
+	oc, status := root.newCall(&root.vm.nextHTTP, 1)
 	if status != StatusOK {
 		return status
 	}

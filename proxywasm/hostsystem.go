@@ -90,6 +90,10 @@ func callForeign(h hostCall, p []uint64) Status {
 	if string(name) == "clear_route_cache" {
 		return clearRouteCache(h, nil)
 	}
+	if own := ownFunctions[string(name)]; own != nil {
+		results, status := own(h, args)
+		return h.foreignResults(results, status, p)
+	}
 	f := h.vm.plugin.cfg.Foreign.find(string(name))
 	if f == nil || !h.vm.plugin.allow.may("foreign", string(name)) {
 		return StatusNotFound
@@ -101,13 +105,26 @@ func callForeign(h hostCall, p []uint64) Status {
 	}
 	call.Callback = func(function uint32, data []byte) {
 		data = append([]byte(nil), data...)
-		root.vm.post(func() {
-			root.arguments = &Buffer{b: data}
-			root.vm.call(root, onForeign, uint64(root.id), uint64(function), uint64(len(data)))
-			root.arguments = nil
-		})
+		root.vm.post(func() { root.foreign(function, data) })
 	}
 	results, status := f(call, args)
+	return h.foreignResults(results, status, p)
+}
+
+// ownFunctions are the foreign functions that every host of this package has,
+// whatever is registered.
+var ownFunctions = map[string]func(hostCall, []byte) ([]byte, Status){
+	"hako_http_open":  httpOpen,
+	"hako_http_write": httpWrite,
+	"hako_http_read":  httpRead,
+	"hako_http_close": httpClose,
+	"hako_body_spool": bodySpool,
+	"hako_body_read":  bodyRead,
+}
+
+// foreignResults puts what a foreign function returned where the plugin wants
+// it.
+func (h hostCall) foreignResults(results []byte, status Status, p []uint64) Status {
 	switch {
 	case p[4] != 0:
 		size := p[5]

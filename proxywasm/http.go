@@ -85,6 +85,11 @@ func (s *Stream) body(t StreamType, cb callback, chunk []byte, end bool) Action 
 	if h.resume {
 		action = Continue
 	}
+	if h.spools && (action == PauseBuffer || action == PauseWatermark) && s.spool(t, h) {
+		if h.spools {
+			action = PauseDrop
+		}
+	}
 	s.hold(h, action)
 	if action == PauseBuffer && h.body.Len() > s.plugin.cfg.Limits.Body && s.vm.failure == nil {
 		s.tooLarge(t)

@@ -17,6 +17,7 @@ type outcall struct {
 	isStream bool
 	sent     bool // the plugin's half is closed
 	stream   GRPCStream
+	http     HTTPStream // nil for calls whose bodies are whole
 }
 
 var errTimeout = errors.New("timeout")

@@ -128,7 +128,7 @@ func (p *Plugin) newVM() *vm {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.numbers++
-	return &vm{plugin: p, profile: p.profile, number: p.numbers, contexts: map[uint32]*scope{}}
+	return &vm{plugin: p, profile: p.profile, number: p.numbers, nextHTTP: 1, contexts: map[uint32]*scope{}}
 }
 
 // startVM makes a VM from the beginning.

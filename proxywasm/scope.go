@@ -24,7 +24,6 @@ type rootState struct {
 	stopTick   func()
 	queues     []string
 	calls      map[uint32]*outcall
-	nextHTTP   uint32
 	nextGRPC   uint32
 	configures bool // the configuration can be read
 
@@ -41,7 +40,7 @@ type rootState struct {
 
 func (vm *vm) newRoot(index int) *scope {
 	c := &scope{id: vm.newID(), vm: vm, config: &vm.plugin.cfg.Roots[index], index: index,
-		rootState: &rootState{calls: map[uint32]*outcall{}, nextHTTP: 1, nextGRPC: 1}}
+		rootState: &rootState{calls: map[uint32]*outcall{}, nextGRPC: 1}}
 	c.root = c
 	vm.contexts[c.id] = c
 	vm.roots = append(vm.roots, c)

@@ -44,9 +44,11 @@ type half struct {
 	// What the plugin may change: headers and trailers until they go on, the
 	// body in its callback and while it is held.
 	headers, trailers, content bool
-	held                       bool // the next chunk goes behind body
-	ended                      bool // the body callback had the end
-	resume                     bool // proxy_continue_stream in the callback under way
+	held                       bool  // the next chunk goes behind body
+	ended                      bool  // the body callback had the end
+	resume                     bool  // proxy_continue_stream in the callback under way
+	spools                     bool  // what is held goes to spool
+	spool                      Spool // nil while nothing is held there
 }
 
 var (
@@ -294,7 +296,7 @@ func (s *Stream) TakeBody(t StreamType) []byte {
 	}
 	h := &s.halves[t]
 	b := h.body.Bytes()
-	h.body, h.held = Buffer{}, false
+	h.body, h.held, h.spool = Buffer{}, false, nil
 	return b
 }
 

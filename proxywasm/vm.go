@@ -33,6 +33,7 @@ type vm struct {
 	contexts map[uint32]*scope
 	roots    []*scope
 	nextID   uint32
+	nextHTTP uint32 // the number of an HTTP call: no two roots have the same
 	// The context of the callback under way, and the one that the plugin
 	// chose instead (proxy_set_effective_context), or nil.
 	current, effective *scope

@@ -82,7 +82,7 @@ func (f *filters) route(r gateway.FilterRoute) (http.Handler, error) {
 		Answered: func(r *http.Request, filter string, l *proxywasm.LocalResponse) {
 			gateway.Answered(r, filter, l.Details)
 		},
-		Wait: u.wait,
+		Wait: u.wait, SpoolDir: f.s.o.Data,
 	}
 	if u.config.Server.Tracing != nil {
 		o.Timed = gateway.FilterSpan
@@ -119,7 +119,9 @@ func (f *filters) use(g *gateway.Gateway, refs []config.FilterRef) (*used, error
 			return nil, err
 		}
 		u.release = append(u.release, func() { f.release(p) })
-		u.filters = append(u.filters, filter.Filter{Plugin: p.plugin, Root: slices.Index(p.roots, rootConfig(c, ref)), Name: ref.Name})
+		u.filters = append(u.filters, filter.Filter{
+			Plugin: p.plugin, Root: slices.Index(p.roots, rootConfig(c, ref)), Name: ref.Name, Spool: int64(c.Filter(ref.Name).Limits.Spool),
+		})
 		if own := c.Filter(ref.Name).Limits.Wait.D(); u.wait == 0 || own < u.wait {
 			u.wait = own
 		}

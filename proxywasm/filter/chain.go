@@ -14,6 +14,9 @@ type Filter struct {
 	Plugin *proxywasm.Plugin
 	Root   int    // an index of proxywasm.Config.Roots
 	Name   string // for Options.Answered
+	// Spool is how many bytes of each body that the filter holds may be kept
+	// in a file, if it asks for that (hako_body_spool). None if 0.
+	Spool int64
 }
 
 // Options are what a Chain asks of its embedder. The zero value works.
@@ -36,6 +39,9 @@ type Options struct {
 	// Wait is how long a filter may hold a message that nothing else moves:
 	// then a request gets status 504. 5 minutes if 0.
 	Wait time.Duration
+	// SpoolDir is where files of Filter.Spool are made: the system's folder
+	// for such files if "".
+	SpoolDir string
 }
 
 // A Chain is filters in the order in which requests pass them. It is safe for

@@ -73,6 +73,8 @@ type step struct {
 	holding bool
 	taken   int // bytes that were shown since it holds some
 
+	spools [2]*spool // what is kept of the request and of the response
+
 	// The response.
 	keeps atomic.Bool // holds some of the body
 	kept  int         // bytes that were shown since it does
@@ -130,6 +132,7 @@ func (x *exchange) close() {
 	for i := range x.steps {
 		s := &x.steps[i]
 		s.stream.Close()
+		s.dropSpools()
 		if s.called > 0 {
 			x.chain.options.Timed(x.r, x.chain.filters[i].Name, s.began, s.busy, s.called)
 		}

@@ -13,7 +13,8 @@ import (
 // A part is a piece of a body, or its trailers, which are the last.
 type part struct {
 	data     []byte
-	end      bool // nothing follows
+	from     *spool // where data is, instead
+	end      bool   // nothing follows
 	trailers bool
 }
 
@@ -119,7 +120,7 @@ func (x *exchange) request() (*http.Request, error) {
 		}
 		if whole, ok := last.whole(); ok {
 			// All of it was held, so its length is known whatever was done to it.
-			out.ContentLength = whole
+			out.ContentLength, out.TransferEncoding = whole, nil
 			if changed || out.Header.Get("Content-Length") != "" {
 				out.Header = out.Header.Clone()
 				out.Header.Set("Content-Length", strconv.FormatInt(whole, 10))
@@ -138,6 +139,9 @@ func (x *exchange) request() (*http.Request, error) {
 func (s *step) whole() (n int64, ok bool) {
 	for _, p := range s.stash {
 		n += int64(len(p.data))
+		if p.from != nil {
+			n += p.from.size - p.from.read
+		}
 		if p.trailers {
 			return 0, false
 		}
@@ -184,6 +188,14 @@ func (x *exchange) pull(i int) (part, error) {
 	for {
 		if len(s.stash) > 0 {
 			p := s.stash[0]
+			if p.from != nil {
+				data, err := p.from.next()
+				if err == io.EOF {
+					s.stash = s.stash[1:]
+					continue
+				}
+				return part{data: data}, err
+			}
 			s.stash = s.stash[1:]
 			return p, nil
 		}
@@ -191,8 +203,8 @@ func (x *exchange) pull(i int) (part, error) {
 		if errors.Is(err, errWake) {
 			if s.holding && !s.stream.Paused(proxywasm.Request) {
 				s.release()
-				if data := s.stream.TakeBody(proxywasm.Request); len(data) > 0 {
-					return part{data: data}, nil
+				if s.goOn(); len(s.stash) > 0 {
+					continue
 				}
 			}
 			return part{}, err
@@ -234,6 +246,9 @@ func (x *exchange) give(s *step, p part) error {
 		return nil
 	}
 	s.release()
+	if from := s.takeSpool(proxywasm.Request); from != nil {
+		s.stash = append(s.stash, part{from: from})
+	}
 	data := s.stream.TakeBody(proxywasm.Request)
 	if p.end && s.Headers(proxywasm.RequestTrailers) != nil {
 		p.trailers = true // the filter has added some
@@ -245,6 +260,16 @@ func (x *exchange) give(s *step, p part) error {
 		s.stash = append(s.stash, part{end: true, trailers: true})
 	}
 	return nil
+}
+
+// goOn stashes what a step has held.
+func (s *step) goOn() {
+	if from := s.takeSpool(proxywasm.Request); from != nil {
+		s.stash = append(s.stash, part{from: from})
+	}
+	if data := s.stream.TakeBody(proxywasm.Request); len(data) > 0 {
+		s.stash = append(s.stash, part{data: data})
+	}
 }
 
 // limit is how many bytes of a body a step may hold.

@@ -3,6 +3,7 @@ package filter
 import (
 	"bufio"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -189,18 +190,52 @@ func (x *exchange) push(i int, data []byte, end bool) error {
 // which go on. Whole tells that the body is all of it: then its length is
 // known.
 func (x *exchange) letGo(s *step, whole bool) []byte {
+	from := s.takeSpool(proxywasm.Response)
+	defer from.close()
 	data := s.stream.TakeBody(proxywasm.Response)
 	s.kept = 0
 	s.keeps.Store(false)
 	if s.head {
 		s.head = false
 		h := s.Headers(proxywasm.ResponseHeaders).Clone()
-		if _, ok := h.Get("content-length"); ok && whole {
-			h.Set("content-length", strconv.Itoa(len(data)))
+		size := int64(len(data))
+		if from != nil {
+			size += from.size
 		}
-		x.head(s.index-1, h, whole && len(data) == 0, nil)
+		if _, ok := h.Get("content-length"); ok && whole {
+			h.Set("content-length", strconv.FormatInt(size, 10))
+		}
+		x.head(s.index-1, h, whole && size == 0, nil)
+	}
+	if from != nil && !x.over() {
+		x.pushSpool(s.index-1, from)
 	}
 	return data
+}
+
+// pushSpool shows what was kept in a file to a step and those after it.
+func (x *exchange) pushSpool(i int, from *spool) {
+	for {
+		data, err := from.next()
+		if err == io.EOF {
+			return
+		}
+		if err == nil {
+			err = x.push(i, data, false)
+		}
+		if err != nil {
+			x.fail()
+			return
+		}
+	}
+}
+
+// fail breaks off a response that cannot be sent whole.
+func (x *exchange) fail() {
+	x.mu.Lock()
+	x.reset = x.reset || x.local == nil
+	x.mu.Unlock()
+	x.cancel(errEnded)
 }
 
 // flushHeld sends on what a step has held, when it lets go of it while the
