@@ -312,6 +312,12 @@ func (e *exchange) finish() {
 	// What is left of a body is read before the next request; a client that does
 	// not send it shall not hold the connection.
 	e.drain()
+	if e.body != nil {
+		// net/http closes the connection if too much is left, but with full duplex
+		// sees that by a body of its own alone: it would take what is left for
+		// the next request.
+		e.request.Body = e.body.plain
+	}
 	switch {
 	case e.body.failure() != nil, e.body.bytes() == 0 && e.request.Header["Expect"] != nil:
 		_ = e.deadline.SetReadDeadline(time.Now())
@@ -357,6 +363,7 @@ func (e *exchange) drain() {
 // may read it in another goroutine than the handler's.
 type body struct {
 	io.ReadCloser
+	plain  io.ReadCloser // as net/http made it
 	e      *exchange
 	within time.Duration
 

@@ -137,7 +137,7 @@ func (s *server) serve(e *exchange, r *http.Request) {
 	r.URL.Scheme, r.URL.Host = "", ""
 
 	if r.Body != nil && r.Body != http.NoBody {
-		e.body = &body{ReadCloser: http.MaxBytesReader(e.w, r.Body, rt.maxBody), e: e, within: c.Timeouts.Body.D()}
+		e.body = &body{plain: r.Body, ReadCloser: http.MaxBytesReader(e.w, r.Body, rt.maxBody), e: e, within: c.Timeouts.Body.D()}
 		r.Body = e.body
 		if r.ProtoMajor == 1 && (rt.config.App != "" || rt.config.Upstream != "") {
 			// The answer may begin while the client still sends.
