@@ -202,6 +202,8 @@ var marks = []struct{ text, sdk string }{
 	{"/proxy-wasm-0.", "Rust"},
 	{"ContextBase", "C++"},
 	{"proxy_wasm_intrinsics", "C++"},
+	{"~\x00l\x00i\x00b\x00/\x00", "AssemblyScript"}, // its library's files, in UTF-16
+	{"/rustc/", "Rust"},
 }
 
 // sdkOf guesses what a plugin was written with; "" if nothing tells.
