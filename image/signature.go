@@ -29,10 +29,10 @@ import (
 // the signature as an annotation.
 const (
 	signedLayer         types.MediaType = "application/vnd.dev.cosign.simplesigning.v1+json"
-	annotationSignature                 = "dev.cosignproject.cosign/signature"
-	signatureSuffix                     = ".sig"
+	annotationSignature string          = "dev.cosignproject.cosign/signature"
+	signatureSuffix     string          = ".sig"
 	// signedType is what the signed text says to be about.
-	signedType = "cosign container image signature"
+	signedType string = "cosign container image signature"
 )
 
 // maxSignatures bounds the signatures of an image that are tried.
