@@ -172,6 +172,7 @@ func (c *contender) start() error {
 		if err := cmd.Start(); err != nil {
 			return err
 		}
+		started.Store(cmd.Process.Pid, nil)
 		c.running = append(c.running, cmd)
 	}
 	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
@@ -195,6 +196,7 @@ func (c *contender) stop() {
 		cmd := c.running[i]
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		_ = cmd.Wait()
+		started.Delete(cmd.Process.Pid)
 	}
 	c.running = nil
 }

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hako-run/hako/internal/wordpress/visitor"
@@ -182,9 +183,17 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
+// started has the process groups of servers that run, which must not outlive a
+// failure.
+var started sync.Map
+
 func check(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench wordpress:", err)
+		started.Range(func(group, _ any) bool {
+			_ = syscall.Kill(-group.(int), syscall.SIGTERM)
+			return true
+		})
 		os.Exit(1)
 	}
 }
