@@ -1,10 +1,12 @@
 package phpt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -49,71 +51,80 @@ func Find(source, below string) (tests []string, err error) {
 type Suite struct {
 	Source   string // PHP's source tree
 	On       Interpreter
-	Workers  int                             // trees at a time
+	Workers  int                             // tests at a time
 	Progress func(r Result, done, total int) // called as tests end, one at a time; may be nil
 }
 
-// Run runs tests and returns their results in the order of their names. The
-// trees are temporary folders.
+// Run runs tests in a temporary copy of their folders and returns their results
+// in the order of their names; those that there are, with an error. The tests
+// of a folder, which may use the same files, are run one after the other.
 func (s *Suite) Run(ctx context.Context, tests []string) (results []Result, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	root, err := os.MkdirTemp("", "hako-phpt-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(root)
+	if err := s.copy(root, tests); err != nil {
+		return nil, err
+	}
+	work := folders(tests)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var (
 		wg   sync.WaitGroup
-		mu   sync.Mutex
+		mu   sync.Mutex // of results and Progress
 		next atomic.Int64
 	)
-	failed := func(e error) {
+	add := func(r Result) {
 		mu.Lock()
 		defer mu.Unlock()
-		err = errors.Join(err, e)
-		cancel()
+		results = append(results, r)
+		if s.Progress != nil {
+			s.Progress(r, len(results), len(tests))
+		}
 	}
 	for range s.Workers {
 		wg.Go(func() {
-			root, e := os.MkdirTemp("", "hako-phpt-")
-			if e != nil {
-				failed(e)
+			tree, err := NewTree(ctx, root, s.On)
+			if err != nil {
+				cancel(err)
 				return
 			}
-			defer os.RemoveAll(root)
-			if e := s.copy(root, tests); e != nil {
-				failed(e)
-				return
-			}
-			tree, e := NewTree(ctx, root, s.On)
-			if e != nil {
-				failed(e)
-				return
-			}
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(tests) {
-					return
+			for i := int(next.Add(1)) - 1; i < len(work); i = int(next.Add(1)) - 1 {
+				for _, name := range work[i] {
+					t, err := Load(s.Source, name)
+					switch {
+					case ctx.Err() != nil:
+						return
+					case errors.Is(err, ErrMalformed), errors.Is(err, fs.ErrNotExist):
+						add(Result{Test: name, Outcome: Skipped, Reason: err.Error()})
+					case err != nil:
+						cancel(err)
+					default:
+						if r := tree.Run(ctx, t); ctx.Err() == nil {
+							add(r)
+						}
+					}
 				}
-				t, e := Load(s.Source, tests[i])
-				r := Result{Test: tests[i], Outcome: Skipped}
-				switch {
-				case errors.Is(e, ErrMalformed), errors.Is(e, fs.ErrNotExist):
-					r.Reason = e.Error()
-				case e != nil:
-					failed(e)
-					return
-				default:
-					r = tree.Run(ctx, t)
-				}
-				mu.Lock()
-				results = append(results, r)
-				if s.Progress != nil {
-					s.Progress(r, len(results), len(tests))
-				}
-				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
 	slices.SortFunc(results, func(a, b Result) int { return strings.Compare(a.Test, b.Test) })
-	return results, errors.Join(err, ctx.Err())
+	return results, context.Cause(ctx)
+}
+
+// folders groups tests by their folder, the largest first.
+func folders(tests []string) (list [][]string) {
+	in := map[string][]string{}
+	for _, t := range tests {
+		in[path.Dir(t)] = append(in[path.Dir(t)], t)
+	}
+	list = slices.Collect(maps.Values(in))
+	slices.SortFunc(list, func(a, b []string) int {
+		return cmp.Or(len(b)-len(a), strings.Compare(a[0], b[0]))
+	})
+	return list
 }
 
 // copy copies the folders that tests are in, with those that they refer to.

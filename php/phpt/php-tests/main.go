@@ -22,6 +22,7 @@ import (
 
 type options struct {
 	source, reference, module, results, keep, run string
+	part                                          string
 	workers                                       int
 	quiet, referenceOnly                          bool
 }
@@ -32,8 +33,9 @@ func main() {
 	flag.StringVar(&o.reference, "reference", "", "`folder` with the reference's bin/php and bin/php-cgi")
 	flag.StringVar(&o.module, "module", "", "`folder` with php.wasm and php-cgi.wasm (default: built)")
 	flag.StringVar(&o.results, "reference-results", "", "`file` that keeps the reference's results: read if it is there")
-	flag.StringVar(&o.keep, "keep", "", "`folder` for what tests printed that fail, and for wasm.txt, all results")
+	flag.StringVar(&o.keep, "keep", "", "`folder` for what tests printed that fail, and for all results")
 	flag.StringVar(&o.run, "run", "", "run only tests whose names match this `pattern`")
+	flag.StringVar(&o.part, "part", "1/1", "run only a `part` of the tests: 2/3 is the second of three")
 	flag.IntVar(&o.workers, "workers", 2, "tests at a `time`")
 	flag.BoolVar(&o.quiet, "quiet", false, "show no progress")
 	flag.BoolVar(&o.referenceOnly, "reference-only", false, "run the reference alone")
@@ -55,6 +57,10 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	var part, parts int
+	if n, err := fmt.Sscanf(o.part, "%d/%d", &part, &parts); n != 2 || err != nil || part < 1 || part > parts {
+		return false, fmt.Errorf("-part %s: write 2/3 for the second of three parts", o.part)
+	}
 	for _, name := range []string{"reference", "wasm"} {
 		if o.keep != "" {
 			if err := os.MkdirAll(filepath.Join(o.keep, name), 0o755); err != nil {
@@ -62,6 +68,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			}
 		}
 	}
+	n := 0
 	var tests []string
 	for _, set := range phpt.Sets {
 		found, err := phpt.Find(o.source, set)
@@ -70,7 +77,9 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 		}
 		for _, t := range found {
 			if only.MatchString(t) && !strings.Contains(t, "/opcache/tests/jit/") { // there is no JIT
-				tests = append(tests, t)
+				if n++; n%parts == part-1 {
+					tests = append(tests, t)
+				}
 			}
 		}
 	}
@@ -105,10 +114,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 		}
 	}
 	results, err := o.suite(w, "wasm").Run(ctx, worth)
-	if err != nil {
-		return false, err
-	}
-	if err := o.keepResults(results); err != nil {
+	if err = errors.Join(err, o.keepResults("wasm", results)); err != nil {
 		return false, err
 	}
 	listed, err := phpt.Failing()
@@ -138,7 +144,7 @@ func (o options) referenceResults(ctx context.Context, tests []string) ([]phpt.R
 		return phpt.ReadResults(f)
 	}
 	results, err := o.suite(&phpt.Native{Dir: o.reference, Timeout: time.Minute}, "reference").Run(ctx, tests)
-	if err != nil || o.results == "" {
+	if err = errors.Join(err, o.keepResults("reference", results)); err != nil || o.results == "" {
 		return results, err
 	}
 	f, err := os.CreateTemp(filepath.Dir(o.results), "results")
@@ -170,12 +176,12 @@ func (o options) suite(on phpt.Interpreter, name string) *phpt.Suite {
 	}}
 }
 
-// keepResults writes what there is to look at later.
-func (o options) keepResults(results []phpt.Result) error {
+// keepResults writes what there is to look at later, after an interruption too.
+func (o options) keepResults(name string, results []phpt.Result) error {
 	if o.keep == "" {
 		return nil
 	}
-	f, err := os.Create(filepath.Join(o.keep, "wasm.txt"))
+	f, err := os.Create(filepath.Join(o.keep, name+".txt"))
 	if err != nil {
 		return err
 	}
