@@ -163,14 +163,26 @@ func (b *body) reset(globals []uint64) error {
 	if b.made != nil && len(*b.made) != b.begins {
 		return errReferences // nothing frees them but closing
 	}
-	// A function's stack keeps what was on it, and its size.
-	clear(b.idle)
+	b.forgetCalls()
 	b.active = b.active[:0]
 	b.setValues(globals)
 	if b.memory == nil {
 		return nil
 	}
 	return b.memory.reset(b.mod)
+}
+
+// forgetCalls keeps, of each function, one whose stack is small, and what was on
+// that no longer: making another costs several times as much.
+func (b *body) forgetCalls() {
+	for f, idle := range b.idle {
+		if len(*idle) == 0 || !b.inside.ok || !b.inside.wipe((*idle)[0], keptStack) {
+			delete(b.idle, f)
+			continue
+		}
+		clear((*idle)[1:])
+		*idle = (*idle)[:1]
+	}
 }
 
 func (b *body) close() {

@@ -22,6 +22,8 @@ const (
 	// for a few copies of its stack are much; deepCount is how often.
 	deepStack = 8 << 20
 	deepCount = 1 << 11
+	// keptStack is the size up to which a stack is kept for the next fork.
+	keptStack = 64 << 10
 	// maxReferences is how many references a guest may make, of 40 bytes.
 	maxReferences = 1 << 20
 )
@@ -73,6 +75,18 @@ func (in *inside) stacks(fn api.Function) int {
 		total += len(*(*[]byte)(unsafe.Add(handler, in.handlerStack))) * step
 	}
 	return total
+}
+
+// wipe clears a function's call stack, if that never had copies and is not larger
+// than max.
+func (in *inside) wipe(fn api.Function, max int) bool {
+	f := reflect.ValueOf(fn).UnsafePointer()
+	stack := *(*[]byte)(unsafe.Add(f, in.stack))
+	if len(stack) > max || cap(*(*[]struct{})(unsafe.Add(f, in.handlers))) > 0 {
+		return false
+	}
+	clear(stack)
+	return true
 }
 
 // findReferences finds the references of a module, or nil.

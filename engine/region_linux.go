@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"sync"
@@ -23,6 +24,8 @@ type mappedRegion struct {
 	reserved uint64
 	size     uint64
 	img      *mappedImage
+	// stale is how many resets in a row found most warm pages as they were.
+	stale int
 }
 
 type mappedImage struct {
@@ -38,6 +41,15 @@ type mappedImage struct {
 // Regions with more than that are given back to the system instead, so that
 // idle ones do not hold much.
 const warmPages = 2048
+
+// Up to fewPages are copied back without a look at whether they were changed
+// again. Of more, most of which were not changed in staleResets resets in a
+// row, those are given back: one request that writes much must not make the
+// resets after all later ones slow.
+const (
+	fewPages    = 64
+	staleResets = 8
+)
 
 func (mappedBacking) reserve(max uint64) (region, error) {
 	max = roundPage(max)
@@ -139,16 +151,75 @@ func (r *mappedRegion) copyBack() bool {
 	if dirty > warmPages*pageSize {
 		return false
 	}
-	for _, p := range ranges[:n] {
-		from, to := p.start-start, min(p.end-start, r.size)
-		written := r.slice(from, to)
-		kept := 0
-		if from < uint64(len(r.img.view)) {
-			kept = copy(written, r.img.view[from:])
+	if dirty <= fewPages*pageSize {
+		for _, p := range ranges[:n] {
+			r.copyPages(p.start-start, min(p.end-start, r.size))
 		}
-		clear(written[kept:])
+		return true
+	}
+	return r.restore(ranges[:n], start, dirty)
+}
+
+// restore copies pages back that are changed. Those that are not were written
+// by an earlier fork: if they are the most for long, they are given back.
+func (r *mappedRegion) restore(ranges []pageRange, start, dirty uint64) bool {
+	give := r.stale >= staleResets
+	var same uint64
+	for _, p := range ranges {
+		end := min(p.end-start, r.size)
+		unchanged := p.start - start // where pages begin that are not
+		for from := p.start - start; from < end; from += pageSize {
+			to := min(from+pageSize, end)
+			if r.restorePage(from, to) {
+				same += pageSize
+				continue
+			}
+			if give && !r.giveBack(unchanged, from) {
+				return false
+			}
+			unchanged = to
+		}
+		if give && !r.giveBack(unchanged, roundPage(end)) {
+			return false
+		}
+	}
+	if give || same <= dirty/2 {
+		r.stale = 0
+	} else {
+		r.stale++
 	}
 	return true
+}
+
+// restorePage reports whether a page was as in the image, and makes it so.
+func (r *mappedRegion) restorePage(from, to uint64) bool {
+	page, want := r.slice(from, to), zeroPage[:]
+	if stored := uint64(len(r.img.view)); from < stored {
+		want = r.img.view[from:min(to, stored)]
+	}
+	for len(page) > 0 {
+		n := min(len(want), len(page)) // pages may be larger than zeroPage
+		if !bytes.Equal(page[:n], want[:n]) {
+			r.copyPages(from, to)
+			return false
+		}
+		page, want = page[n:], zeroPage[:]
+	}
+	return true
+}
+
+// copyPages makes pages what they are in the image.
+func (r *mappedRegion) copyPages(from, to uint64) {
+	written, n := r.slice(from, to), 0
+	if from < uint64(len(r.img.view)) {
+		n = copy(written, r.img.view[from:])
+	}
+	clear(written[n:])
+}
+
+// giveBack makes pages the image's again.
+func (r *mappedRegion) giveBack(from, to uint64) bool {
+	return from == to || unix.Madvise(r.slice(from, to), unix.MADV_DONTNEED) == nil
 }
 
 func (r *mappedRegion) room() uint64 { return r.reserved }

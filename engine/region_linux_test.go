@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -81,5 +83,141 @@ func TestReset(t *testing.T) {
 		}
 		r.free()
 		img.free()
+	}
+}
+
+// warm is how many pages a region has of its own, -1 where the kernel cannot
+// tell.
+func (r *mappedRegion) warm() int {
+	var ranges [4096]pageRange
+	start := uint64(uintptr(r.base))
+	n, ok := scanPrivate(openPagemap(), start, start+roundPage(r.size), ranges[:])
+	if !ok {
+		return -1
+	}
+	pages := 0
+	for _, p := range ranges[:n] {
+		pages += int((p.end - p.start) / pageSize)
+	}
+	return pages
+}
+
+// TestResetRandomly compares a region with what was frozen after resets of
+// writes of all sizes, and where the kernel does not tell what was written.
+func TestResetRandomly(t *testing.T) {
+	notPagemap, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notPagemap.Close()
+	real := openPagemap
+	defer func() { openPagemap = real }()
+	broken := []func() int{real, func() int { return -1 }, func() int { return int(notPagemap.Fd()) }}
+	random := rand.New(rand.NewPCG(1, 2))
+	frozen := make([]byte, 3000*4096/wasmPage*wasmPage)
+	for i := range len(frozen) / 2 {
+		if random.IntN(50) == 0 {
+			frozen[i] = byte(random.Uint32())
+		}
+	}
+	img, err := mappedBacking{}.freeze(frozen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.free()
+	r, err := mappedBacking{}.reserve(2 * img.size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.free()
+	if err := r.load(img); err != nil {
+		t.Fatal(err)
+	}
+	zeros := make([]byte, img.size())
+	for round := range 150 {
+		size := img.size()
+		if random.IntN(4) == 0 {
+			size += uint64(random.IntN(int(img.size()/wasmPage))) * wasmPage
+		}
+		b, err := r.bytes(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(b[:len(frozen)], frozen) || !bytes.Equal(b[len(frozen):], zeros[:len(b)-len(frozen)]) {
+			t.Fatalf("round %d: not what was frozen", round)
+		}
+		writes := random.IntN(100)
+		if random.IntN(20) == 0 {
+			writes = random.IntN(5000)
+		}
+		for range writes {
+			at := random.IntN(len(b))
+			switch random.IntN(4) {
+			case 0: // the same again, which makes a page one's own
+				b[at] = b[at]
+				b[at] ^= 1
+				b[at] ^= 1
+			case 1:
+				clear(b[at:min(at+random.IntN(10000), len(b))])
+			default:
+				b[at] = byte(random.Uint32())
+			}
+		}
+		openPagemap = real
+		if random.IntN(10) == 0 {
+			openPagemap = broken[random.IntN(len(broken))]
+		}
+		if err := r.reset(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestResetForgets holds that pages that one fork wrote and no other are given
+// back after a while, and those that all write are kept.
+func TestResetForgets(t *testing.T) {
+	img, err := mappedBacking{}.freeze(bytes.Repeat([]byte{1}, 1024*int(pageSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.free()
+	made, err := mappedBacking{}.reserve(img.size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer made.free()
+	if err := made.load(img); err != nil {
+		t.Fatal(err)
+	}
+	r := made.(*mappedRegion)
+	write := func(pages int) int {
+		b, err := r.bytes(img.size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range pages {
+			b[uint64(i)*pageSize] = 2
+		}
+		if err := r.reset(); err != nil {
+			t.Fatal(err)
+		}
+		return r.warm()
+	}
+	first := write(1000)
+	if first < 0 {
+		t.Skip("this kernel does not tell which pages were written: Linux 6.7 does")
+	}
+	var warm []int
+	for range 2 * staleResets {
+		warm = append(warm, write(10))
+	}
+	if first != 1000 || warm[0] != 1000 || warm[len(warm)-1] != 10 {
+		t.Errorf("%d pages after the one, %v after the others", first, warm)
+	}
+	for range 2 * staleResets {
+		first = write(500)
+	}
+	if first != 500 {
+		t.Errorf("%d pages are kept of 500 that are always written", first)
 	}
 }
