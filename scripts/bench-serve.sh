@@ -28,6 +28,7 @@ step "build"
 make -s bin/hako
 sdk=$(scripts/wasi.sh)
 "$sdk/bin/wasi-cc" -O2 -mexec-model=reactor -Iguest/c bench/serve/helloc/hello.c -o "$cache/hello-c.wasm"
+"$sdk/bin/wasi-cc" -O2 -mexec-model=reactor -Iguest/c proxywasm/testdata/c/lookups.c -o "$cache/lookups.wasm"
 wasm() { GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildvcs=false -ldflags '-s -w' "$@"; }
 (
 	cd bench

@@ -169,6 +169,11 @@ func (w *world) benchmarks() []benchmark {
 		}, []float64{0, 0}, w.wrk},
 		case2("proxy 1 KB", "/proxy/1k.bin", 1.2),
 		case2("proxy 100 KB", "/proxy/100k.bin", 1.2),
+		{"filters, proxy 1 KB", []contender{
+			{"1 filter", w.hako, w.hako.url + "/filter1/1k.bin"}, {"none", w.hako, w.hako.url + "/proxy/1k.bin"},
+			{"5 filters", w.hako, w.hako.url + "/filter5/1k.bin"},
+			{"caddy, none", w.caddy, w.caddy.url + "/proxy/1k.bin"}, {"nginx, none", w.nginx, w.nginx.url + "/proxy/1k.bin"},
+		}, []float64{0, 0, 0, 0}, w.wrk},
 		case2("file 1 KB", "/1k.bin", 1.2),
 		case2("file 100 KB", "/100k.bin", 1.2),
 		{"TLS handshake", []contender{

@@ -178,6 +178,19 @@ app = "page"
 [[route]]
 match.path = "/page-session"
 app = "page-session"
+[[filter]]
+name = "lookups"
+module = "{built}/lookups.wasm"
+[[route]]
+match.path = "/filter1/*"
+strip = "/filter1"
+filters = ["lookups"]
+upstream = "files"
+[[route]]
+match.path = "/filter5/*"
+strip = "/filter5"
+filters = ["lookups", "lookups", "lookups", "lookups", "lookups"]
+upstream = "files"
 [[route]]
 match.path = "/proxy/*"
 strip = "/proxy"

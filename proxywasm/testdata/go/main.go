@@ -20,6 +20,7 @@ var plugins = map[string]func(base) types.PluginContext{
 	"foreign":    func(b base) types.PluginContext { return &foreign{base: b} },
 	"headers":    func(b base) types.PluginContext { return &headers{base: b} },
 	"json":       func(b base) types.PluginContext { return &validator{base: b} },
+	"lookups":    func(b base) types.PluginContext { return &lookups{base: b} },
 	"metrics":    func(b base) types.PluginContext { return &metrics{base: b} },
 	"network":    func(b base) types.PluginContext { return &network{base: b} },
 	"postpone":   func(b base) types.PluginContext { return &postpone{base: b} },
