@@ -2,6 +2,7 @@ package proxywasm
 
 import (
 	"iter"
+	"slices"
 	"unsafe"
 )
 
@@ -73,6 +74,9 @@ func (h *Headers) Add(name, value string) {
 	h.fields = append(h.fields, Field{lower(name), value})
 }
 
+// Grow makes room for n more fields.
+func (h *Headers) Grow(n int) { h.fields = slices.Grow(h.fields, n) }
+
 // Set gives a name one value: at the place of its first field, or behind the
 // others if it has none. Other fields of the name go.
 func (h *Headers) Set(name, value string) {
@@ -135,7 +139,9 @@ func (h *Headers) Clone() *Headers {
 	if h == nil {
 		return nil
 	}
-	return &Headers{fields: append([]Field(nil), h.fields...)}
+	fields := make([]Field, len(h.fields), len(h.fields)+2) // most plugins add one or two
+	copy(fields, h.fields)
+	return &Headers{fields: fields}
 }
 
 // Reset empties the headers for another use.

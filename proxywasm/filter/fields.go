@@ -26,6 +26,15 @@ var lower = func() map[string]string {
 	return m
 }()
 
+// canonical has them the other way round.
+var canonical = func() map[string]string {
+	m := make(map[string]string, len(lower))
+	for long, short := range lower {
+		m[short] = long
+	}
+	return m
+}()
+
 // addFields adds the fields of a header, by name, so that a plugin sees the
 // same order each time.
 func addFields(to *proxywasm.Headers, from http.Header) {
@@ -35,6 +44,7 @@ func addFields(to *proxywasm.Headers, from http.Header) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	to.Grow(len(names) + 4) // plugins add some
 	for _, name := range names {
 		short, ok := lower[name]
 		if !ok {
@@ -46,15 +56,26 @@ func addFields(to *proxywasm.Headers, from http.Header) {
 	}
 }
 
-// header returns the fields without the pseudo-headers.
+// header returns the fields without the pseudo-headers. Values share an array,
+// which no append reaches.
 func header(of *proxywasm.Headers) http.Header {
 	h := make(http.Header, of.Len())
+	values := make([]string, 0, of.Len())
 	for f := range of.All() {
 		if strings.HasPrefix(f.Name, ":") {
 			continue
 		}
-		name := http.CanonicalHeaderKey(f.Name)
-		h[name] = append(h[name], f.Value)
+		name, ok := canonical[f.Name]
+		if !ok {
+			name = http.CanonicalHeaderKey(f.Name)
+		}
+		if more := h[name]; more != nil {
+			h[name] = append(more, f.Value)
+			continue
+		}
+		n := len(values)
+		values = append(values, f.Value)
+		h[name] = values[n : n+1 : n+1]
 	}
 	return h
 }

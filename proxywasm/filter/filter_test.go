@@ -48,7 +48,7 @@ var modes = sync.OnceValues(func() (*engine.Module, error) {
 })
 
 // chain makes a chain of the plugin, once for each mode.
-func chain(t *testing.T, o Options, change func(*proxywasm.Config), list ...string) *Chain {
+func chain(t testing.TB, o Options, change func(*proxywasm.Config), list ...string) *Chain {
 	t.Helper()
 	m, err := modes()
 	if err != nil {

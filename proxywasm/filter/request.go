@@ -25,6 +25,7 @@ var errWake = errors.New("a filter goes on")
 // the request goes no further.
 func (x *exchange) requestHeads() bool {
 	first := &proxywasm.Headers{}
+	first.Grow(len(x.r.Header) + 8)
 	first.Add(":method", x.r.Method)
 	first.Add(":path", pathOf(x.r))
 	first.Add(":authority", x.r.Host)

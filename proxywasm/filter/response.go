@@ -49,8 +49,9 @@ func (rw *responseWriter) WriteHeader(status int) {
 	x.out.Lock()
 	defer x.out.Unlock()
 	h := &proxywasm.Headers{}
-	h.Add(":status", statusText(status))
 	from := rw.Header()
+	h.Grow(len(from) + 4)
+	h.Add(":status", statusText(status))
 	addFields(h, from)
 	for f := range from {
 		if strings.HasPrefix(f, http.TrailerPrefix) {
