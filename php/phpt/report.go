@@ -54,8 +54,8 @@ var sample string
 // of them pass.
 func Sample() []string { return strings.Fields(sample) }
 
-// A Comparison is what passes in the reference against what passes as
-// WebAssembly.
+// A Comparison is what passes as WebAssembly against what passes in the
+// reference.
 type Comparison struct {
 	Sets   map[string]*Count
 	Causes map[string]int // of listed failures, how many
@@ -65,15 +65,15 @@ type Comparison struct {
 
 // A Count is of tests of a set.
 type Count struct {
-	Tests     int // all there are
-	Reference int // that pass in the reference
-	Wasm      int // of those, that pass as WebAssembly
-	Listed    int // of the others, that are listed
+	Tests  int // all there are
+	Passed int // as WebAssembly
+	Lost   int // that did not, and pass in the reference
+	Listed int // of those, that are listed
 }
 
-// Compare makes a comparison of results. Listed tests that were not run are
-// left alone.
-func Compare(reference, wasm []Result, listed map[string]Failure) Comparison {
+// Compare makes a comparison of results. The reference need have run only what
+// did not pass as WebAssembly. Listed tests that were not run are left alone.
+func Compare(wasm, reference []Result, listed map[string]Failure) Comparison {
 	c := Comparison{Sets: map[string]*Count{}, Causes: map[string]int{}}
 	passes := map[string]bool{}
 	for _, r := range reference {
@@ -87,53 +87,54 @@ func Compare(reference, wasm []Result, listed map[string]Failure) Comparison {
 		}
 		set.Tests++
 		f, isListed := listed[r.Test]
-		if passes[r.Test] {
-			set.Reference++
+		lost := r.Outcome != Passed && passes[r.Test]
+		if r.Outcome == Passed {
+			set.Passed++
+		}
+		if lost {
+			set.Lost++
 		}
 		switch {
-		case r.Outcome == Passed || !passes[r.Test]:
-			if passes[r.Test] {
-				set.Wasm++
-			}
-			if isListed {
-				c.Fixed = append(c.Fixed, r.Test)
-			}
+		case isListed && !lost:
+			c.Fixed = append(c.Fixed, r.Test)
 		case isListed:
 			set.Listed++
 			c.Causes[f.Cause]++
-		default:
+		case lost:
 			c.New = append(c.New, r)
 		}
 	}
 	return c
 }
 
-// Write writes the numbers as tables.
+// Write writes the numbers as tables. The share is of what passes in either.
 func (c Comparison) Write(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	var sum Count
 	line := func(name string, n Count) {
 		share := "-"
-		if n.Reference > 0 {
-			share = fmt.Sprintf("%.1f%%", 100*float64(n.Wasm)/float64(n.Reference))
+		if all := n.Passed + n.Lost; all > 0 {
+			share = fmt.Sprintf("%.1f%%", 100*float64(n.Passed)/float64(all))
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%s\t%d\t\n", name, n.Tests, n.Reference, n.Wasm, share, n.Listed)
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%s\t\n", name, n.Tests, n.Passed, n.Lost, share)
 	}
-	fmt.Fprint(tw, "set\ttests\tpass natively\tand on Wasm\t\tlisted\t\n")
+	fmt.Fprint(tw, "set\ttests\tpass\tpass natively only\t\t\n")
 	for _, set := range Sets {
 		if n := c.Sets[set]; n != nil {
 			line(set, *n)
-			sum.Tests, sum.Reference, sum.Wasm, sum.Listed = sum.Tests+n.Tests, sum.Reference+n.Reference, sum.Wasm+n.Wasm, sum.Listed+n.Listed
+			sum.Tests, sum.Passed, sum.Lost, sum.Listed = sum.Tests+n.Tests, sum.Passed+n.Passed, sum.Lost+n.Lost, sum.Listed+n.Listed
 		}
 	}
 	line("all", sum)
-	if len(c.Causes) > 0 {
-		fmt.Fprint(tw, "\n")
+	if err := tw.Flush(); err != nil {
+		return err
 	}
 	for _, cause := range slices.Sorted(maps.Keys(c.Causes)) {
-		fmt.Fprintf(tw, "%s\t%d\t\n", cause, c.Causes[cause])
+		if _, err := fmt.Fprintf(w, "%6d %s\n", c.Causes[cause], cause); err != nil {
+			return err
+		}
 	}
-	return tw.Flush()
+	return nil
 }
 
 // WriteResults writes results as lines that [ReadResults] reads: test, outcome

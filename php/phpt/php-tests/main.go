@@ -21,10 +21,9 @@ import (
 )
 
 type options struct {
-	source, reference, module, results, keep, run string
-	part                                          string
-	workers                                       int
-	quiet, referenceOnly                          bool
+	source, reference, module, keep, run, part string
+	workers                                    int
+	quiet                                      bool
 }
 
 func main() {
@@ -32,13 +31,11 @@ func main() {
 	flag.StringVar(&o.source, "source", "", "PHP's source `folder`")
 	flag.StringVar(&o.reference, "reference", "", "`folder` with the reference's bin/php and bin/php-cgi")
 	flag.StringVar(&o.module, "module", "", "`folder` with php.wasm and php-cgi.wasm (default: built)")
-	flag.StringVar(&o.results, "reference-results", "", "`file` that keeps the reference's results: read if it is there")
 	flag.StringVar(&o.keep, "keep", "", "`folder` for what tests printed that fail, and for all results")
 	flag.StringVar(&o.run, "run", "", "run only tests whose names match this `pattern`")
 	flag.StringVar(&o.part, "part", "1/1", "run only a `part` of the tests: 2/3 is the second of three")
 	flag.IntVar(&o.workers, "workers", 2, "tests at a `time`")
 	flag.BoolVar(&o.quiet, "quiet", false, "show no progress")
-	flag.BoolVar(&o.referenceOnly, "reference-only", false, "run the reference alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -83,10 +80,6 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			}
 		}
 	}
-	reference, err := o.referenceResults(ctx, tests)
-	if err != nil || o.referenceOnly {
-		return true, err
-	}
 	dir := o.module
 	if dir == "" {
 		if dir, err = php.Build(); err != nil {
@@ -102,26 +95,26 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	// What fails in the reference tells nothing.
-	passes := map[string]bool{}
-	for _, r := range reference {
-		passes[r.Test] = r.Outcome == phpt.Passed
+	wasm, err := o.suite(w, "wasm").Run(ctx, tests)
+	if err = errors.Join(err, o.keepResults("wasm", wasm)); err != nil {
+		return false, err
 	}
-	var worth []string
-	for _, t := range tests {
-		if passes[t] {
-			worth = append(worth, t)
+	// What passes need not be run by the reference.
+	var others []string
+	for _, r := range wasm {
+		if r.Outcome != phpt.Passed {
+			others = append(others, r.Test)
 		}
 	}
-	results, err := o.suite(w, "wasm").Run(ctx, worth)
-	if err = errors.Join(err, o.keepResults("wasm", results)); err != nil {
+	reference, err := o.suite(&phpt.Native{Dir: o.reference, Timeout: time.Minute}, "reference").Run(ctx, others)
+	if err = errors.Join(err, o.keepResults("reference", reference)); err != nil {
 		return false, err
 	}
 	listed, err := phpt.Failing()
 	if err != nil {
 		return false, err
 	}
-	c := phpt.Compare(reference, results, listed)
+	c := phpt.Compare(wasm, reference, listed)
 	for _, r := range c.New {
 		fmt.Printf("fails: %s %s %s\n", r.Test, r.Outcome, r.Reason)
 	}
@@ -135,26 +128,6 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 		return false, fmt.Errorf("%d tests fail that pass natively and are not in failing.txt", n)
 	}
 	return len(c.Fixed) == 0, nil
-}
-
-// referenceResults reads the reference's results, or runs it.
-func (o options) referenceResults(ctx context.Context, tests []string) ([]phpt.Result, error) {
-	if f, err := os.Open(o.results); err == nil {
-		defer f.Close()
-		return phpt.ReadResults(f)
-	}
-	results, err := o.suite(&phpt.Native{Dir: o.reference, Timeout: time.Minute}, "reference").Run(ctx, tests)
-	if err = errors.Join(err, o.keepResults("reference", results)); err != nil || o.results == "" {
-		return results, err
-	}
-	f, err := os.CreateTemp(filepath.Dir(o.results), "results")
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(phpt.WriteResults(f, results), f.Close(), os.Rename(f.Name(), o.results)); err != nil {
-		return nil, fmt.Errorf("keep the reference's results: %w", err)
-	}
-	return results, nil
 }
 
 func (o options) suite(on phpt.Interpreter, name string) *phpt.Suite {
