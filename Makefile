@@ -1,5 +1,6 @@
 # make            build bin/hako
-# make run        build it and serve a guestbook with it, showing what its database remembers
+# make run        build it and serve WordPress with it, showing what its database remembers
+# make guestbook  the same with a small app in Go
 # make tour       show it at work on a large database: Debian's package index
 # make test       everything that CI checks
 # make test-long  the long forms of the tests (about an hour)
@@ -14,7 +15,7 @@ GO := CGO_ENABLED=0 go
 VERSION := $(shell git describe --always --dirty 2>/dev/null)
 BUILD := -buildvcs=false -ldflags '-s -w -X github.com/hako-run/hako/internal/cli.revision=$(VERSION)'
 
-.PHONY: all run tour test test-long php-tests soak bench libhakosqlite deps clean bin/hako
+.PHONY: all run guestbook tour test test-long php-tests soak bench libhakosqlite deps clean bin/hako
 
 all: bin/hako
 
@@ -22,6 +23,9 @@ bin/hako:
 	@$(GO) build $(BUILD) -o $@ ./cmd/hako
 
 run: bin/hako
+	@examples/wordpress/run.sh
+
+guestbook: bin/hako
 	@examples/guestbook/run.sh
 
 tour: bin/hako

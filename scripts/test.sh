@@ -51,7 +51,7 @@ go test -C examples/filters/waf -tags no_fs_access ./...
 step "tests under the race detector"
 CGO_ENABLED=1 go test -race -short -timeout $limit $(go list ./... | grep -Ev '/examples/')
 
-for tour in run tour; do
+for tour in run guestbook tour; do
 	step "make $tour, without a terminal"
 	make -s $tour </dev/null >/tmp/hako-run.$$ 2>&1 || { cat /tmp/hako-run.$$; fail "make $tour failed"; }
 	rm -f /tmp/hako-run.$$

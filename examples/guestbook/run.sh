@@ -5,23 +5,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/setup.sh
+. scripts/tour.sh
 apt_install curl curl ca-certificates
 hako=$PWD/bin/hako
 export HAKO_DATA=$PWD/.hako
 
-if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
-show() { # as one would type it
-	local word line=
-	for word; do
-		case $word in
-		"$hako") word=hako ;;
-		*[\ \']*) word=\"$word\" ;;
-		esac
-		line+=" $word"
-	done
-	printf '\n%s$%s%s\n' "$bold" "$line" "$plain"
-	"$@"
-}
 # words prints what was written in a page on standard input.
 words() {
 	awk -F '</?strong>' '
@@ -33,34 +21,12 @@ words() {
 step "build the guest: Go, compiled to WebAssembly"
 GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildvcs=false -ldflags '-s -w' -buildmode=c-shared -o bin/guestbook.wasm ./examples/guestbook
 
-# The first port that nobody listens on.
-port=${PORT:-8080}
-if [ -z "${PORT:-}" ]; then
-	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
-fi
-export PORT=$port
-url=http://127.0.0.1:$port/
-log=$HAKO_DATA/guestbook.log
+export PORT=${PORT:-$(free_port 8080)}
+url=http://127.0.0.1:$PORT/
 mkdir -p "$HAKO_DATA"
 
 step "serve examples/guestbook"
-printf '%s$ hako up examples/guestbook%s\n' "$bold" "$plain"
-"$hako" up examples/guestbook >"$log" 2>&1 &
-server=$!
-stop() {
-	trap - EXIT
-	kill "$server" 2>/dev/null || true
-	wait "$server" 2>/dev/null || true
-}
-trap stop EXIT
-trap 'stop; exit 130' INT TERM
-for ((i = 0; ; i++)); do
-	curl -fso /dev/null "$url" && break
-	kill -0 "$server" 2>/dev/null || { cat "$log" >&2; fail "hako up ended"; }
-	((i < 600)) || { cat "$log" >&2; fail "hako up does not answer at $url"; }
-	sleep 0.1
-done
-echo "It answers at $url; its log is ${log#"$PWD"/}."
+serve examples/guestbook "$HAKO_DATA/guestbook.log" "$url"
 
 post() {
 	printf '\n%s$ curl %s -d name="%s" -d text="%s"%s\n' "$bold" "$url" "$1" "$2" "$plain"
