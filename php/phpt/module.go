@@ -16,7 +16,7 @@ import (
 )
 
 // A Wasm is PHP as WebAssembly in this process. Scripts see a tree as their
-// root directory, /tmp in memory and /dev.
+// root directory, /dev, and in memory /tmp and the folder for sessions.
 type Wasm struct {
 	runner   *app.Runner
 	cli, cgi *engine.Module
@@ -72,7 +72,7 @@ func (w *Wasm) Run(ctx context.Context, c Command) error {
 		Args:    append([]string{name}, c.Args...),
 		Env:     append([]string{"PATH=/usr/bin", "HOME=/tmp", "TEMP=/tmp", "TEST_PHP_EXECUTABLE=/usr/bin/php", "TEST_PHP_EXECUTABLE_ESCAPED='/usr/bin/php'", "TEST_PHP_CGI_EXECUTABLE=/usr/bin/php-cgi", "TEST_PHP_CGI_EXECUTABLE_ESCAPED='/usr/bin/php-cgi'"}, c.Env...),
 		Dirs:    []app.DirGrant{{Host: c.Root, Guest: "/"}},
-		Tmp:     []wasi.Tmp{{Guest: "/tmp", Size: 64 << 20}},
+		Tmp:     []wasi.Tmp{{Guest: "/tmp", Size: 64 << 20}, {Guest: "/var/lib/php/sessions", Size: 16 << 20}},
 		Devices: true,
 		Limits:  engine.Limits{Memory: 2 << 30, CPU: 2 * time.Minute, Wall: 4 * time.Minute, Output: 64 << 20},
 	})

@@ -21,9 +21,9 @@ import (
 )
 
 type options struct {
-	source, reference, module, keep, run, part string
-	workers                                    int
-	quiet                                      bool
+	source, reference, module, keep, run, part, list string
+	workers                                          int
+	quiet                                            bool
 }
 
 func main() {
@@ -33,6 +33,7 @@ func main() {
 	flag.StringVar(&o.module, "module", "", "`folder` with php.wasm and php-cgi.wasm (default: built)")
 	flag.StringVar(&o.keep, "keep", "", "`folder` for what tests printed that fail, and for all results")
 	flag.StringVar(&o.run, "run", "", "run only tests whose names match this `pattern`")
+	flag.StringVar(&o.list, "list", "", "run only the tests that this `file` names, one a line")
 	flag.StringVar(&o.part, "part", "1/1", "run only a `part` of the tests: 2/3 is the second of three")
 	flag.IntVar(&o.workers, "workers", 2, "tests at a `time`")
 	flag.BoolVar(&o.quiet, "quiet", false, "show no progress")
@@ -54,6 +55,17 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	var named map[string]bool
+	if o.list != "" {
+		b, err := os.ReadFile(o.list)
+		if err != nil {
+			return false, err
+		}
+		named = map[string]bool{}
+		for name := range strings.FieldsSeq(string(b)) {
+			named[name] = true
+		}
+	}
 	var part, parts int
 	if n, err := fmt.Sscanf(o.part, "%d/%d", &part, &parts); n != 2 || err != nil || part < 1 || part > parts {
 		return false, fmt.Errorf("-part %s: write 2/3 for the second of three parts", o.part)
@@ -73,7 +85,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			return false, fmt.Errorf("look for tests in %s: %w", o.source, err)
 		}
 		for _, t := range found {
-			if only.MatchString(t) && !strings.Contains(t, "/opcache/tests/jit/") { // there is no JIT
+			if only.MatchString(t) && (named == nil || named[t]) && !strings.Contains(t, "/opcache/tests/jit/") { // there is no JIT
 				if n++; n%parts == part-1 {
 					tests = append(tests, t)
 				}
