@@ -43,7 +43,7 @@ configure=(
 	--enable-bcmath --enable-calendar --enable-ctype --enable-dom --enable-exif
 	--enable-fileinfo --enable-filter --enable-ftp --enable-gd --with-freetype
 	--with-jpeg --with-webp --with-iconv --enable-mbstring --enable-mysqlnd
-	--with-mysqli=mysqlnd --enable-pdo --with-pdo-mysql=mysqlnd
+	--with-mysqli=mysqlnd --with-openssl --enable-pdo --with-pdo-mysql=mysqlnd
 	--with-pdo-sqlite --enable-phar --enable-session --enable-simplexml --enable-soap
 	--with-sodium --with-sqlite3 --enable-tokenizer --with-libxml --enable-xml
 	--enable-xmlreader --enable-xmlwriter --with-zip --with-zlib
@@ -183,6 +183,7 @@ make_objects() {
 	local log=$1/build.log includes count makeargs
 	step "PHP $(version "$debian"): configure (a minute)"
 	printf '%s\n' "${answers[@]}" >"$1/config.cache"
+	ln -s "$source" "$1/source" # a name without a hash in it, for ccache
 	(
 		cd "$1"
 		export CC="$tools/bin/cc" AR="$sdk/bin/wasi-ar" RANLIB=llvm-ranlib-22
@@ -192,7 +193,7 @@ make_objects() {
 		for l in "${libraries[@]}"; do
 			eval "${l}_ENV"
 		done
-		"$source/configure" -q --cache-file=config.cache --build=x86_64-pc-linux-gnu \
+		"$1/source/configure" -q --cache-file=config.cache --build=x86_64-pc-linux-gnu \
 			--host=wasm32-unknown-wasi "${configure[@]}" >"$log" 2>&1
 	) || { tail -n 20 "$log"; fail "PHP's configure failed: $log"; }
 	# The system is not the one that the build runs on.
@@ -210,13 +211,13 @@ make_objects() {
 		nice -n 5 make -j2 "${makeargs[@]}" ext/date/lib/parse_date.lo Zend/zend_execute.lo "${all[@]}" 2>&1 | progress ${#all[@]} "$log"
 	) || { tail -n 20 "$log"; fail "PHP does not compile: $log"; }
 	cat >"$1/includes" <<-LIST
-		$objects/main $objects $objects/Zend $objects/TSRM $source/main $source $source/Zend $source/TSRM
-		$objects/ext/date/lib $source/ext/date/lib $sqlite $root/guest/c $root/sqlite/guest/c
+		$objects/main $objects $objects/Zend $objects/TSRM $objects/source/main $objects/source
+		$objects/source/Zend $objects/source/TSRM $objects/ext/date/lib $objects/source/ext/date/lib $sqlite
 	LIST
 	includes=$(sed "s|$objects|$1|g; s|^|-I|; s| | -I|g" "$1/includes")
 	mkdir "$1/opcache"
-	printf '%s\n' "${opcache[@]}" | xargs -P2 -I{} "$tools/bin/cc" -w $includes -I"$source/ext/opcache" \
-		-c "$source/ext/opcache/{}.c" -o "$1/opcache/{}.o"
+	printf '%s\n' "${opcache[@]}" | xargs -P2 -I{} "$tools/bin/cc" -w $includes -I"$1/source/ext/opcache" \
+		-c "$1/source/ext/opcache/{}.c" -o "$1/opcache/{}.o"
 	(
 		cd "$1"
 		"$sdk/bin/wasi-ar" rcs libphp.a $(cat objects) opcache/*.o
@@ -227,13 +228,14 @@ make_objects() {
 make_programs() {
 	local l archives=() includes c
 	step "PHP $(version "$debian"): link"
-	mkdir "$1/bin" "$1/lib"
+	mkdir "$1/bin" "$1/lib" "$1/include"
+	cp "$root"/guest/c/*.h "$1/include"
 	make_posix "$1/lib" "$tools/include"
 	for l in "${libraries[@]}"; do
 		archives+=($(ls "$(eval "echo \$$l")"/lib/*.a))
 	done
 	includes=$(sed 's|^|-I|; s| | -I|g' "$objects/includes")
-	wrap "$1/bin/php-cc" "$tools/bin/cc" -std=gnu23 $includes -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1
+	wrap "$1/bin/php-cc" "$tools/bin/cc" -std=gnu23 $includes -I"$programs/include" -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1
 	{
 		printf '#!/bin/sh\nexec'
 		printf ' %q' "$sdk/bin/wasi-cc" "${flags[@]}" "${link[@]}"
@@ -242,7 +244,8 @@ make_programs() {
 		printf '\n'
 	} >"$1/bin/php-link"
 	chmod +x "$1/bin/php-link"
-	sed "s|$programs|$1|g" "$1/bin/php-link" >"$1/bin/link"
+	sed "s|$programs|$1|g" "$1/bin/php-link" >"$1/bin/link" # for this folder, which has another name yet
+	sed "s|$programs|$1|g" "$1/bin/php-cc" >"$1/bin/cc"
 	(
 		cd "$objects"
 		bash "$1/bin/link" -o "$1/php.wasm" sapi/cli/*.o main/internal_functions_cli.o
@@ -251,13 +254,13 @@ make_programs() {
 	if ls ../sapi/*.c >/dev/null 2>&1; then
 		mkdir "$1/sapi"
 		for c in ../sapi/*.c; do
-			"$1/bin/php-cc" -Wall -Werror -c "$c" -o "$1/sapi/$(basename "$c" .c).o"
+			bash "$1/bin/cc" -Wall -Werror -c "$c" -o "$1/sapi/$(basename "$c" .c).o"
 		done
 		bash "$1/bin/link" -o "$1/php-hako.wasm" "$1"/sapi/*.o "$objects/main/internal_functions.o" \
 			$(cat ../sapi/link.flags 2>/dev/null || echo -mexec-model=reactor -Wl,--export=__stack_pointer)
 		rm -r "$1/sapi"
 	fi
-	rm "$1/bin/link"
+	rm "$1/bin/link" "$1/bin/cc"
 }
 
 {
@@ -284,7 +287,7 @@ make_programs() {
 	programs=$cache/php-$({
 		echo "$objects" "${flags[@]}" "${link[@]}" "${libs[@]}"
 		declare -f make_programs make_posix
-		cat shim/*.c
+		cat shim/*.c "$root"/guest/c/*.h
 		find ../sapi -type f 2>/dev/null | sort | xargs -r cat
 	} | hash)
 	into "$programs" make_programs

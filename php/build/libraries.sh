@@ -7,7 +7,7 @@
 #
 # and NAME itself is, once built, its folder. An earlier one may be used by a
 # later one.
-libraries=(ZLIB PNG JPEG WEBP FREETYPE ONIG LIBXML LIBZIP LIBSODIUM)
+libraries=(ZLIB PNG JPEG WEBP FREETYPE ONIG LIBXML LIBZIP LIBSODIUM OPENSSL)
 
 # archive FILE SOURCE FLAGS... -- FILES... compiles C files of a folder into an
 # archive.
