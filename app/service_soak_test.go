@@ -37,7 +37,7 @@ func TestServiceSoak(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			s, _, log := serve(t, guest, ServiceConfig{
 				Name: "site", Instances: 4, QueueLength: 100, QueueWait: time.Minute, Session: mode == "session",
-				Spec: Spec{Limits: engine.Limits{Memory: 64 << 20, CPU: 100 * time.Millisecond, Wall: 20 * time.Second}},
+				Spec: Spec{Limits: engine.Limits{Memory: 64 << 20, CPU: 400 * time.Millisecond, Wall: 20 * time.Second}},
 			})
 			server := httptest.NewUnstartedServer(s)
 			server.Config.ErrorLog = nil
