@@ -62,7 +62,7 @@ func (c *call) setAlarm(after time.Duration, flag uint32) {
 	}
 	a := alarm{flag: flag}
 	if after > 0 {
-		a.cpu = threadCPU() - c.cpu + after
+		a.cpu = c.spent() + after
 	}
 	if c.cpuLimit > 0 {
 		before := c.cpuLimit - min(c.in.limits.CPU/10, maxNotice)

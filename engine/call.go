@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/hako-run/hako/wasi"
 )
 
@@ -39,7 +41,7 @@ func (in *Instance) call(ctx context.Context, name string, args []uint64) ([]uin
 	}
 	stack := make([]uint64, max(f.params, f.results))
 	copy(stack, args)
-	if err := in.invoke(ctx, f, stack); err != nil {
+	if err := in.invoke(ctx, &Function{in: in, f: f}, stack); err != nil {
 		return nil, err
 	}
 	return stack[:f.results], nil
@@ -52,10 +54,34 @@ func (in *Instance) CallWithStack(ctx context.Context, name string, stack []uint
 	if err != nil {
 		return err
 	}
-	if need := max(f.params, f.results); len(stack) < need {
-		return fmt.Errorf("call %s of %s: it needs a stack of %d, not %d", name, in.module, need, len(stack))
+	fn := Function{in: in, f: f}
+	return fn.CallWithStack(ctx, stack)
+}
+
+// A Function is an exported function of an instance: for what is called so
+// often that looking for its name counts. It is used as its instance is, by
+// one call at a time.
+type Function struct {
+	in   *Instance
+	f    *exportedFunction
+	idle *[]api.Function // of the instance's body, nil before the first call
+}
+
+// Function finds an exported function. The error is [ErrNoFunction].
+func (in *Instance) Function(name string) (*Function, error) {
+	f, err := in.function(name)
+	if err != nil || strings.HasPrefix(name, reserved) {
+		return nil, in.noFunction(name)
 	}
-	return in.invoke(ctx, f, stack)
+	return &Function{in: in, f: f}, nil
+}
+
+// CallWithStack is [Instance.CallWithStack].
+func (fn *Function) CallWithStack(ctx context.Context, stack []uint64) error {
+	if need := max(fn.f.params, fn.f.results); len(stack) < need {
+		return fmt.Errorf("call %s of %s: it needs a stack of %d, not %d", fn.f.name, fn.in.module, need, len(stack))
+	}
+	return fn.in.invoke(ctx, fn, stack)
 }
 
 // Run runs a program from its beginning to its end, "_start", or readies a
@@ -93,47 +119,46 @@ func (in *Instance) noFunction(name string) error {
 }
 
 // invoke makes a call, from outside or back in.
-func (in *Instance) invoke(ctx context.Context, f *exportedFunction, stack []uint64) error {
+func (in *Instance) invoke(ctx context.Context, fn *Function, stack []uint64) error {
 	for c := callOf(ctx); c != nil; c = callOf(c.parent) {
 		if c.in == in {
-			return in.callBack(ctx, c, f, stack)
+			return in.callBack(ctx, c, fn, stack)
 		}
 	}
 	// Processor time is counted for a thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	c, err := in.begin(ctx, f)
+	c, err := in.begin(ctx, fn.f)
 	if err != nil {
 		return err
 	}
 	defer in.finish(c, &err)
-	err = in.enter(c, c, f, stack)
+	err = in.enter(c, c, fn, stack)
 	return err
 }
 
-func (in *Instance) callBack(ctx context.Context, c *call, f *exportedFunction, stack []uint64) error {
-	in.mu.Lock()
-	over := in.current != c
-	in.mu.Unlock()
-	if over {
-		return fmt.Errorf("call %s of %s with the context of a call that is over: %w", f.name, in.module, ErrBusy)
+func (in *Instance) callBack(ctx context.Context, c *call, fn *Function, stack []uint64) error {
+	if in.current.Load() != c {
+		return fmt.Errorf("call %s of %s with the context of a call that is over: %w", fn.f.name, in.module, ErrBusy)
 	}
-	return in.enter(ctx, c, f, stack)
+	return in.enter(ctx, c, fn, stack)
 }
 
 // enter runs the guest.
-func (in *Instance) enter(ctx context.Context, c *call, f *exportedFunction, stack []uint64) error {
+func (in *Instance) enter(ctx context.Context, c *call, fn *Function, stack []uint64) error {
 	b := in.body
-	idle := b.pool(f)
-	fn := b.take(f, idle)
-	b.active = append(b.active, fn)
-	err := fn.CallWithStack(ctx, stack)
+	if fn.idle == nil {
+		fn.idle = b.pool(fn.f)
+	}
+	f := b.take(fn.f, fn.idle)
+	b.active = append(b.active, f)
+	err := f.CallWithStack(ctx, stack)
 	b.active = b.active[:len(b.active)-1]
 	if err != nil {
 		// The function is not used again: its stack may be large.
-		return c.explain(f, err)
+		return c.explain(fn.f, err)
 	}
-	*idle = append(*idle, fn)
+	*fn.idle = append(*fn.idle, f)
 	return nil
 }
 
@@ -149,7 +174,7 @@ func (in *Instance) begin(ctx context.Context, f *exportedFunction) (*call, erro
 		return nil, fmt.Errorf("call %s of %s: %w", f.name, in.module, ErrClosed)
 	case in.ended != nil:
 		return nil, fmt.Errorf("call %s of %s: %w", f.name, in.module, &endedError{in.ended})
-	case in.current != nil:
+	case in.current.Load() != nil:
 		return nil, fmt.Errorf("call %s of %s: %w", f.name, in.module, ErrBusy)
 	}
 	c := in.spare
@@ -171,25 +196,24 @@ func (in *Instance) begin(ctx context.Context, f *exportedFunction) (*call, erro
 	}
 	in.body.pace.at = -1
 	in.running.Store(0)
-	c.cpu = threadCPU()
-	in.current = c
+	c.beginCPU()
+	in.current.Store(c)
 	return c, nil
 }
 
 // finish ends a call from outside that had the outcome *err.
 func (in *Instance) finish(c *call, err *error) {
-	cpu := threadCPU() - c.cpu
 	wall := monotonic() - c.start
-	c.end()
+	cpu := c.finalCPU(wall)
+	again := c.end()
 	output := in.output()
 	in.mu.Lock()
 	in.used.Output = output
 	in.used.CPU += cpu
 	in.used.Wall += wall
 	in.used.Calls++
-	in.current = nil
-	if in.brief && c.derived.Load() == nil {
-		c.again()
+	in.current.Store(nil)
+	if again {
 		in.spare = c
 	}
 	if *err != nil {

@@ -84,7 +84,7 @@ func (c *call) check(m api.Module) int64 {
 		panic(context.Cause(c.parent))
 	default:
 	}
-	cpu := threadCPU() - c.cpu
+	cpu := c.spent()
 	in.running.Store(int64(cpu))
 	if c.deadline > 0 && now >= c.deadline {
 		panic(in.wallError())

@@ -21,6 +21,7 @@ type call struct {
 	start    time.Duration // on the monotonic clock
 	deadline time.Duration // on the monotonic clock, 0 if there is none
 	cpu      time.Duration // the thread's when the call began
+	rough    bool          // it is not known yet
 	cpuLimit time.Duration // what the call may use, 0 if any
 	alarm    alarm         // of the guest's goroutine
 
@@ -84,22 +85,20 @@ func (c *call) derive() *derivedContext {
 	return d
 }
 
-// end releases what derive made.
-func (c *call) end() {
+// end releases what derive made. If there was nothing, and contexts are
+// brief, the context is ready for another call.
+func (c *call) end() (again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ended = true
 	if d := c.derived.Load(); d != nil {
 		d.cancel(nil)
 		d.stop()
+	} else if c.in.brief {
+		c.parent, c.done, c.deadline, c.cpuLimit, c.alarm = nil, nil, 0, 0, alarm{}
+		return true
 	}
-}
-
-// again readies what is over for another call, whose context it becomes.
-func (c *call) again() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.parent, c.done, c.deadline, c.cpuLimit, c.alarm, c.ended = nil, nil, 0, 0, alarm{}, false
+	c.ended = true
+	return false
 }
 
 // interrupt makes waiting host functions return and the next check end the
@@ -150,7 +149,7 @@ var waiterKey = wasi.WaiterKey()
 // would hold one, of which a process can have 10,000. It is what wasi.Wait
 // finds.
 func (c *call) Wait(f func()) {
-	spent := threadCPU() - c.cpu
+	spent := c.spent()
 	runtime.UnlockOSThread()
 	defer func() {
 		runtime.LockOSThread()

@@ -81,20 +81,21 @@ func (in *Instance) hold() (*call, error) {
 	switch {
 	case in.closed:
 		return nil, fmt.Errorf("freeze %s: %w", in.module, ErrClosed)
-	case in.current != nil:
+	case in.current.Load() != nil:
 		return nil, &FreezeError{"a call is under way"}
 	case in.ended != nil:
 		return nil, &FreezeError{"its guest has ended: " + in.ended.Error()}
 	}
 	in.running.Store(0)
-	in.current = &call{parent: context.Background(), in: in, start: monotonic()}
-	return in.current, nil
+	c := &call{parent: context.Background(), in: in, start: monotonic()}
+	in.current.Store(c)
+	return c, nil
 }
 
 func (in *Instance) letGo(c *call) {
 	c.end()
 	in.mu.Lock()
-	in.current = nil
+	in.current.Store(nil)
 	closed := in.closed
 	in.mu.Unlock()
 	if closed {

@@ -12,7 +12,7 @@ func Over(ctx context.Context) error {
 	if c == nil || ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	cpu := threadCPU() - c.cpu
+	cpu := c.spent()
 	c.in.running.Store(int64(cpu))
 	if c.cpuLimit > 0 && cpu >= c.cpuLimit {
 		return c.in.cpuError()

@@ -168,7 +168,7 @@ func (h hostCall) allocate(size uint32) (uint32, bool) {
 	phase := vm.phase
 	vm.phase = phaseAlloc
 	vm.room[0] = uint64(size)
-	err := vm.in.CallWithStack(h.ctx, vm.profile.Allocator, vm.room[:])
+	err := vm.allocator.CallWithStack(h.ctx, vm.room[:])
 	vm.phase = phase
 	if err != nil {
 		panic(fmt.Errorf("%s: %w", vm.profile.Allocator, err))

@@ -20,8 +20,11 @@ type vm struct {
 	profile *Profile
 	number  int
 	in      *engine.Instance
-	log     [2]logWriter // standard output and error
-	clock   wasiClock
+	// The plugin's functions, nil where it has none.
+	functions [callbackCount]*engine.Function
+	allocator *engine.Function
+	log       [2]logWriter // standard output and error
+	clock     wasiClock
 
 	load atomic.Int32 // goroutines that want the lock or hold it
 	dead atomic.Bool  // it has failed
@@ -86,8 +89,27 @@ func (vm *vm) open(f func(engine.Config) (*engine.Instance, error)) error {
 		States: []io.Closer{system},
 
 		BriefContexts: true,
+		BriefCalls:    true,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return vm.find()
+}
+
+// find finds what is called often.
+func (vm *vm) find() (err error) {
+	if vm.allocator, err = vm.in.Function(vm.profile.Allocator); err != nil {
+		return err
+	}
+	for cb := range vm.profile.callbacks {
+		if name := vm.profile.callbacks[cb].name; name != "" {
+			if vm.functions[cb], err = vm.in.Function(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // start runs what a plugin does when it is loaded, and configures its roots.
@@ -157,7 +179,7 @@ func (vm *vm) call(c *scope, cb callback, args ...uint64) (uint64, bool) {
 			return 0, false
 		}
 	}
-	err := vm.in.CallWithStack(context.Background(), f.name, vm.stack[:])
+	err := vm.functions[cb].CallWithStack(context.Background(), vm.stack[:])
 	before := vm.used
 	vm.used = vm.in.Usage()
 	vm.current, vm.effective = nil, nil
