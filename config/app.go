@@ -30,11 +30,33 @@ type App struct {
 	// Apps from an image have one of 64MiB unless this says otherwise, those
 	// from a file have none. "0" is none.
 	Tmp *Size `toml:"tmp" example:"\"64MiB\""`
+	// Files are what the server answers with itself, without an instance, as the
+	// guest would have; a string sets its root.
+	Files *AppFiles `toml:"files" example:"\"/srv\""`
 	// Cron are requests that the server makes by itself, at intervals.
 	Cron []Cron `toml:"cron" example:"[{ path = \"/wp-cron.php\", every = \"1m\" }]"`
 	// Commands are programs that hako exec runs beside the app, with its
 	// grants: "hako exec SITE NAME ARGS...".
 	Commands []Command `toml:"commands" example:"[{ name = \"php\", image = \"./php.wasm\" }]"`
+}
+
+// AppFiles is the table files of an app. A GET or HEAD for a file that is there
+// is answered by the server, with all else going to the guest: other methods,
+// folders, paths with a part that names a script, and names that begin with a
+// dot, apart from /.well-known.
+type AppFiles struct {
+	// Root is the folder that paths are of, as the guest sees it.
+	Root string `toml:"root,short" required:"true" example:"\"/srv\""`
+	// Scripts are the ends of names that the guest runs, so that their text is
+	// never sent.
+	Scripts []string `toml:"scripts" default:".php"`
+	// Deny are files that nobody gets, not from the guest either: the answer
+	// is 404. "*.map" is for names, "/private/*" for all that is below a path;
+	// case does not matter. Scripts with further ends, databases,
+	// logs and leftovers of editors are denied anyway.
+	Deny []FilePattern `toml:"deny" example:"[\"*.map\"]"`
+	// CacheControl is sent with every file.
+	CacheControl string `toml:"cache_control" example:"\"public, max-age=3600\""`
 }
 
 // Cron is one of an app's cron. A request is left out while the one before it

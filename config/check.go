@@ -273,6 +273,9 @@ func (c *checker) checkApp(a *App) {
 			c.add(c.at(&j.Host), "write a name, with a port where it has one", "cron.host %q is no host", j.Host)
 		}
 	}
+	if a.Files != nil {
+		c.checkAppFiles(a.Files)
+	}
 	unique(c, "command", a.Commands, commandName)
 }
 

@@ -82,6 +82,19 @@ func (c *checker) checkStatic(s *Static) {
 	c.headerValue(&s.CacheControl, "cache_control")
 }
 
+func (c *checker) checkAppFiles(f *AppFiles) {
+	if _, written := c.places[&f.Root]; written && (!strings.HasPrefix(f.Root, "/") || strings.IndexByte(f.Root, 0) >= 0) {
+		c.add(c.at(&f.Root), "write the folder as the guest sees it, as /srv", "files.root %q is not absolute", f.Root)
+	}
+	f.Root = path.Clean("/" + f.Root)
+	for i := range f.Scripts {
+		if s := f.Scripts[i]; s == "" || strings.ContainsAny(s, "/*\x00") {
+			c.add(c.at(&f.Scripts[i], &f.Scripts), "write .php", "files.scripts %q is no end of a name", s)
+		}
+	}
+	c.headerValue(&f.CacheControl, "cache_control")
+}
+
 func (c *checker) headerValue(s *string, what string) {
 	if !httpguts.ValidHeaderFieldValue(*s) {
 		c.add(c.at(s), "", "%s has a byte that no header has", what)

@@ -140,6 +140,11 @@ func TestMistakes(t *testing.T) {
 		{"[server]\nlisten = \"8080\"", "2:10: server.listen: \"8080\" is a port without an address"},
 		{"[server]\nlisten = \":99999\"", "is no port from 0 to 65535"},
 		{"[server]\nlisten = []", "2:1: server.listen is empty: write 127.0.0.1:8080"},
+		{"[[app]]\nname = 'x'\nimage = 'a'\nfiles = 'srv'", `4:9: files.root "srv" is not absolute`},
+		{"[[app]]\nname = 'x'\nimage = 'a'\nfiles = { root = '/srv', deny = ['a/b'] }", `"a/b" is no pattern for files`},
+		{"[[app]]\nname = 'x'\nimage = 'a'\nfiles = { root = '/srv', deny = ['['] }", `"[" is no pattern for files`},
+		{"[[app]]\nname = 'x'\nimage = 'a'\nfiles = { root = '/srv', deny = ['/a/*/b'] }", `a star stands at the end only`},
+		{"[[app]]\nname = 'x'\nimage = 'a'\nfiles = { root = '/srv', scripts = ['*.php'] }", `files.scripts "*.php" is no end of a name`},
 		{"[[app]]\nname = 'x'\nimage = 'a'\ncron = [{ path = 'x', every = '1m' }]", `4:18: cron.path "x" is no path`},
 		{"[[app]]\nname = 'x'\nimage = 'a'\ncron = [{ path = '/x', every = '5ms' }]", "4:32: cron.every is less than 1s"},
 		{"[[app]]\nname = 'x'\nimage = 'a'\ncron = [{ path = '/x', every = '5m', host = 'a/b' }]", `4:45: cron.host "a/b" is no host`},
@@ -278,6 +283,18 @@ func TestPatterns(t *testing.T) {
 	} {
 		if got := c.host.Match(c.text); got != c.want {
 			t.Errorf("%q matches %q: %v", c.host, c.text, got)
+		}
+	}
+	for _, c := range []struct {
+		file FilePattern
+		path string
+		want bool
+	}{
+		{"*.log", "/a/debug.LOG", true}, {"*.log", "/a.log/b", false}, {"*.php?*", "/x.php5", true}, {"*.php?*", "/x.php", false},
+		{"/a/*", "/A/b/c", true}, {"/a/*", "/ab", false}, {"/a/b", "/a/b", true},
+	} {
+		if got := c.file.Match(c.path); got != c.want {
+			t.Errorf("%s matches %s: %v", c.file, c.path, got)
 		}
 	}
 	for _, c := range []struct {

@@ -90,3 +90,36 @@ func (p PathPattern) covers(q PathPattern) bool {
 func (h HostPattern) covers(q HostPattern) bool {
 	return h == "*" || h == q || !strings.HasPrefix(string(q), "*") && h.Match(string(q))
 }
+
+// A FilePattern says which files are meant: by their name, "*.log", with the
+// signs of path.Match, or, if it begins with a slash, by their path as a
+// PathPattern does. Case does not matter, as on some disks it does not.
+type FilePattern string
+
+// UnmarshalText reads the written form.
+func (p *FilePattern) UnmarshalText(text []byte) error {
+	s := strings.ToLower(string(text))
+	if strings.HasPrefix(s, "/") {
+		var whole PathPattern
+		if err := whole.UnmarshalText(text); err != nil {
+			return err
+		}
+		*p = FilePattern(s)
+		return nil
+	}
+	if _, err := path.Match(s, ""); err != nil || s == "" || strings.ContainsAny(s, "/\x00") {
+		return fmt.Errorf("%q is no pattern for files: write *.log, or /private/*", text)
+	}
+	*p = FilePattern(s)
+	return nil
+}
+
+// Match reports whether the file at a cleaned path matches.
+func (p FilePattern) Match(at string) bool {
+	at = strings.ToLower(at)
+	if strings.HasPrefix(string(p), "/") {
+		return PathPattern(p).Match(at)
+	}
+	ok, _ := path.Match(string(p), path.Base(at))
+	return ok
+}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -67,21 +66,36 @@ func (f *files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.fail(http.StatusNotFound, nil)
 		return
 	}
+	sent := sending{name: name, file: file, info: info, cacheControl: f.config.CacheControl}
+	if f.config.Precompressed {
+		sent.beside = f.open
+	}
+	sent.send(e, w, r)
+}
+
+// A sending is a regular file on its way to the client.
+type sending struct {
+	name         string // of which the type is taken
+	file         *os.File
+	info         fs.FileInfo
+	cacheControl string
+	// beside opens a file by its name, for those that hold another compressed;
+	// nil looks for none.
+	beside func(name string) (*os.File, fs.FileInfo, error)
+}
+
+func (s *sending) send(e *exchange, w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if h["Content-Type"] == nil {
-		kind := mime.TypeByExtension(path.Ext(name))
-		if kind == "" {
-			kind = "application/octet-stream"
-		}
-		h["Content-Type"] = []string{kind}
+		h["Content-Type"] = []string{typeOf(s.name)}
 	}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
-	if f.config.CacheControl != "" {
-		h["Cache-Control"] = []string{f.config.CacheControl}
+	if s.cacheControl != "" {
+		h["Cache-Control"] = []string{s.cacheControl}
 	}
-	suffix := ""
-	if f.config.Precompressed && e.route.compress && compressible(h.Get("Content-Type")) {
-		if packed, packedInfo, encoding := f.precompressed(name, r, info); packed != nil {
+	suffix, file, info := "", s.file, s.info
+	if s.beside != nil && e.route.compress && compressible(h.Get("Content-Type")) {
+		if packed, packedInfo, encoding := s.precompressed(r); packed != nil {
 			defer func() { _ = packed.Close() }()
 			file, info, suffix = packed, packedInfo, "-"+encoding
 			h["Content-Encoding"] = []string{encoding}
@@ -89,7 +103,7 @@ func (f *files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		addVary(h, "Accept-Encoding")
 	}
 	h["Etag"] = []string{`"` + strconv.FormatInt(info.ModTime().UnixNano(), 36) + "-" + strconv.FormatInt(info.Size(), 36) + suffix + `"`}
-	http.ServeContent(w, r, name, info.ModTime(), file)
+	http.ServeContent(w, r, s.name, info.ModTime(), file)
 }
 
 func (f *files) refuse(e *exchange, err error) {
@@ -105,14 +119,22 @@ func (f *files) refuse(e *exchange, err error) {
 	}
 }
 
-// open opens a name of the URL's form.
-func (f *files) open(name string) (*os.File, fs.FileInfo, error) {
-	local := strings.Trim(name, "/")
+// hidden reports whether a name without its first slash is not served.
+func hidden(local string) bool {
 	for i, segment := 0, ""; i <= len(local); i += len(segment) + 1 {
 		segment, _, _ = strings.Cut(local[i:], "/")
 		if strings.HasPrefix(segment, ".") && !(i == 0 && segment == ".well-known") || strings.ContainsAny(segment, "\\\x00") {
-			return nil, nil, errHidden
+			return true
 		}
+	}
+	return false
+}
+
+// open opens a name of the URL's form.
+func (f *files) open(name string) (*os.File, fs.FileInfo, error) {
+	local := strings.Trim(name, "/")
+	if hidden(local) {
+		return nil, nil, errHidden
 	}
 	if local == "" {
 		local = "."
@@ -122,8 +144,13 @@ func (f *files) open(name string) (*os.File, fs.FileInfo, error) {
 			return nil, nil, err
 		}
 	}
+	return openBelow(f.root, local)
+}
+
+// openBelow opens what a folder has under a name.
+func openBelow(root *os.Root, local string) (*os.File, fs.FileInfo, error) {
 	// A named pipe would hold the opening until somebody writes to it.
-	file, err := f.root.OpenFile(local, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := root.OpenFile(local, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,7 +194,7 @@ func (f *files) index(dir string) (string, *os.File, fs.FileInfo, error) {
 
 // precompressed opens the file beside another that holds it in an encoding
 // that the client takes. One that is older than the file itself is stale.
-func (f *files) precompressed(name string, r *http.Request, plain fs.FileInfo) (*os.File, fs.FileInfo, string) {
+func (s *sending) precompressed(r *http.Request) (*os.File, fs.FileInfo, string) {
 	accept := r.Header["Accept-Encoding"]
 	if len(accept) == 0 {
 		return nil, nil, ""
@@ -176,11 +203,11 @@ func (f *files) precompressed(name string, r *http.Request, plain fs.FileInfo) (
 		if !accepts(accept, encodings[i].name) {
 			continue
 		}
-		file, info, err := f.open(name + encodings[i].extension)
+		file, info, err := s.beside(s.name + encodings[i].extension)
 		if err != nil {
 			continue
 		}
-		if info.Mode().IsRegular() && !info.ModTime().Before(plain.ModTime()) {
+		if info.Mode().IsRegular() && !info.ModTime().Before(s.info.ModTime()) {
 			return file, info, encodings[i].name
 		}
 		_ = file.Close()

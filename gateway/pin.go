@@ -108,3 +108,7 @@ func (p *pinning) respond(e *exchange, h http.Header) {
 		h.Add("Set-Cookie", c.String())
 	}
 }
+
+// unpin takes back what the client asked for, in answers that rest on no
+// database.
+func (e *exchange) unpin() { e.account.Pin, e.pinCookie = "", false }

@@ -88,7 +88,11 @@ func (s *state) newRoute(c *config.Route) (*route, error) {
 				s.closers = append(s.closers, rel.Release)
 			}
 		}
-		r.handler = &appHandler{app, s.gateway.metrics.app(c.App, c.Name)}
+		h := &appHandler{app: app, metrics: s.gateway.metrics.app(c.App, c.Name)}
+		if f, ok := app.(Filer); ok {
+			h.files = f.Files()
+		}
+		r.handler = h
 	case c.Upstream != "":
 		u, err := s.upstream(c.Upstream)
 		if err != nil {
@@ -196,14 +200,18 @@ func (s *state) release() {
 	close(s.released)
 }
 
-// An appHandler passes requests to an app.
+// An appHandler passes requests to an app, after its files.
 type appHandler struct {
 	app     App
+	files   *AppFiles // nil for none
 	metrics *appMetrics
 }
 
 func (h *appHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := exchangeOf(r.Context())
+	if h.files != nil && h.files.serve(e, w, r) {
+		return
+	}
 	// r is the exchange's own copy.
 	r.RemoteAddr, r.Host = e.client, e.host
 	h.app.ServeApp(w, r, &e.account)

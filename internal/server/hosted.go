@@ -26,13 +26,15 @@ type hosted struct {
 	module  *engine.Module
 	image   *image.Image // nil for a file
 	service *app.Service
-	spec    app.Spec  // of the service
-	cron    *schedule // set before the first request
-	users   int       // guarded by Server.mu
+	spec    app.Spec          // of the service
+	files   *gateway.AppFiles // that need no instance; nil for none
+	cron    *schedule         // set before the first request
+	users   int               // guarded by Server.mu
 }
 
 var (
 	_ gateway.App      = (*hosted)(nil)
+	_ gateway.Filer    = (*hosted)(nil)
 	_ gateway.Releaser = (*hosted)(nil)
 )
 
@@ -97,6 +99,14 @@ func (h *hosted) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if h.files, err = h.openFiles(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil && h.files != nil {
+			_ = h.files.Close()
+		}
+	}()
 	c := &h.c
 	h.service, err = h.s.runner.Serve(ctx, h.module, app.ServiceConfig{
 		Name: c.Name, Protocol: c.Protocol, Spec: h.spec,
@@ -254,6 +264,9 @@ func (h *hosted) Release() {
 func (h *hosted) close() error {
 	h.cron.close()
 	err := errors.Join(h.service.Close(), h.module.Close())
+	if h.files != nil {
+		err = errors.Join(err, h.files.Close())
+	}
 	if h.image != nil {
 		err = errors.Join(err, h.image.Close())
 	}
