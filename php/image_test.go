@@ -2,6 +2,7 @@ package php
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -17,7 +18,6 @@ import (
 const dockerfile = `FROM php:8.4-hako
 COPY public /srv
 ENV GREETING=hello
-CMD ["--index", "front.php"]
 `
 
 // An application is an image made of php:8.4-hako, and hako up serves it.
@@ -46,8 +46,11 @@ func TestImage(t *testing.T) {
 		}
 	}
 	write("Dockerfile", dockerfile)
-	write("public/front.php", `<?php $f = tempnam(sys_get_temp_dir(), 'x'); file_put_contents($f, 'kept'); echo getenv('GREETING'), ' ', $_SERVER['REQUEST_URI'], ' ', file_get_contents($f), ' ', @file_put_contents('/srv/new', 'x') ? 'w' : 'r';`)
+	write("public/index.php", `<?php $f = tempnam(sys_get_temp_dir(), 'x'); file_put_contents($f, 'kept'); echo getenv('GREETING'), ' ', $_SERVER['REQUEST_URI'], ' ', file_get_contents($f), ' ', @file_put_contents('/srv/new', 'x') ? 'w' : 'r';`)
 	write("public/x.txt", "text")
+	write("public/dump.sql", "secret") // which only the server keeps back
+	write("other/index.php", "other")
+	write("other/dump.sql", "sent")
 	ctx := context.Background()
 	store := image.OpenStore(filepath.Join(data, "images"), image.Options{})
 	for _, o := range []image.BuildOptions{
@@ -68,6 +71,27 @@ name     = "site"
 image    = "site:1"
 limits   = { memory = "256MiB" }
 template = { warm = ["/"] }
+[[app]]
+name     = "other"
+image    = "site:1"
+args     = ["--root", "/other"]
+dirs     = [{ host = "other", guest = "/other" }]
+limits   = { memory = "256MiB" }
+[[app]]
+name     = "files"
+image    = "site:1"
+args     = ["--root", "/other"]
+files    = "/other"
+dirs     = [{ host = "other", guest = "/other" }]
+limits   = { memory = "256MiB" }
+[[route]]
+match = { path = "/other/*" }
+strip = "/other"
+app   = "other"
+[[route]]
+match = { path = "/files/*" }
+strip = "/files"
+app   = "files"
 [[route]]
 app = "site"
 `), func(string) (string, bool) { return "", false })
@@ -83,13 +107,16 @@ app = "site"
 	}
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
-	for path, want := range map[string]string{"/a/b?c": "hello /a/b?c kept r", "/x.txt": "text"} {
+	for path, want := range map[string]string{"/a/b?c": "hello /a/b?c kept r", "/x.txt": "text", "/dump.sql": "404", "/other/dump.sql": "sent", "/other/x.txt": "other", "/files/dump.sql": "404", "/files/x": "other"} {
 		resp, err := http.Get("http://" + s.Addresses()[0] + path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			b = fmt.Append(nil, resp.StatusCode)
+		}
 		if err != nil || strings.TrimSpace(string(b)) != want {
 			t.Errorf("%s: %v, %q, want %q\n%s", path, err, b, want, log)
 		}
