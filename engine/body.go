@@ -25,6 +25,7 @@ type body struct {
 	// active are the functions under way, each called back into by the host
 	// from the one before it.
 	active []api.Function
+	parked int // the size of the stacks of fibers that wait
 	inside inside
 	made   references
 	begins int // references that instantiation made
@@ -122,12 +123,7 @@ func (b *body) take(f *exportedFunction, idle *[]api.Function) api.Function {
 // excess says what a guest has too much of that no limit counts, and whether
 // it could have in a moment.
 func (b *body) excess() (deep bool, err error) {
-	total := 0
-	if b.inside.ok {
-		for _, fn := range b.active {
-			total += b.inside.stacks(fn)
-		}
-	}
+	total := b.parked + b.stacks(b.active)
 	if total > maxStacks {
 		return true, errStacks
 	}
@@ -135,6 +131,16 @@ func (b *body) excess() (deep bool, err error) {
 		return true, errReferences
 	}
 	return total > deepStack, nil
+}
+
+// stacks is the size of the call stacks of functions, with their copies.
+func (b *body) stacks(list []api.Function) (total int) {
+	if b.inside.ok {
+		for _, fn := range list {
+			total += b.inside.stacks(fn)
+		}
+	}
+	return total
 }
 
 var (
@@ -164,7 +170,7 @@ func (b *body) reset(globals []uint64) error {
 		return errReferences // nothing frees them but closing
 	}
 	b.forgetCalls()
-	b.active = b.active[:0]
+	b.active, b.parked = b.active[:0], 0
 	b.setValues(globals)
 	if b.memory == nil {
 		return nil

@@ -203,6 +203,9 @@ func (in *Instance) begin(ctx context.Context, f *exportedFunction) (*call, erro
 
 // finish ends a call from outside that had the outcome *err.
 func (in *Instance) finish(c *call, err *error) {
+	if c.fibers != nil {
+		in.lost += c.fibers.end()
+	}
 	wall := monotonic() - c.start
 	cpu := c.finalCPU(wall)
 	again := c.end()
@@ -233,7 +236,10 @@ func (c *call) explain(f *exportedFunction, err error) error {
 	in := c.in
 	var exit *ExitError
 	var limit *LimitError
+	var other *fiberError
 	switch {
+	case errors.As(err, &other):
+		return other.error
 	case errors.As(err, &exit):
 		if exit.Code == 0 {
 			return exit

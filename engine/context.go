@@ -24,6 +24,7 @@ type call struct {
 	rough    bool          // it is not known yet
 	cpuLimit time.Duration // what the call may use, 0 if any
 	alarm    alarm         // of the guest's goroutine
+	fibers   *fibers       // likewise; nil if it made none
 
 	// derived makes a channel and a timer of all this. Most calls ask for
 	// none of it, so it is made when first needed.
@@ -94,7 +95,7 @@ func (c *call) end() (again bool) {
 		d.cancel(nil)
 		d.stop()
 	} else if c.in.brief {
-		c.parent, c.done, c.deadline, c.cpuLimit, c.alarm = nil, nil, 0, 0, alarm{}
+		c.parent, c.done, c.deadline, c.cpuLimit, c.alarm, c.fibers = nil, nil, 0, 0, alarm{}, nil
 		return true
 	}
 	c.ended = true

@@ -47,6 +47,10 @@
 // but for those that a host function makes with its context, in the goroutine
 // that it was called in.
 //
+// A guest with fibers runs on several goroutines, one after the other, which
+// end with the call from outside: host functions of one call must not rely on
+// being on the same.
+//
 // # Stopping
 //
 // Modules are rewritten when they are compiled so that they come back to the

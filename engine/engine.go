@@ -77,7 +77,7 @@ func newEngine(opts Options, back backing) (*Engine, error) {
 		config = config.WithCompilationCache(cache.cache)
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	for _, host := range append([]func(context.Context, wazero.Runtime) error{instantiateCheck, instantiateAlarm}, opts.Hosts...) {
+	for _, host := range append([]func(context.Context, wazero.Runtime) error{instantiateCheck, instantiateAlarm, instantiateFibers}, opts.Hosts...) {
 		if err := host(ctx, e.runtime); err != nil {
 			return nil, errors.Join(fmt.Errorf("register host functions: %w", err), e.shut())
 		}

@@ -68,6 +68,11 @@ type Instance struct {
 	running atomic.Int64
 	memory  atomic.Pointer[linear]
 
+	// Of the goroutine that makes a call: how many fibers the guest has made,
+	// and how many it left behind when a call was over.
+	fibers uint32
+	lost   int
+
 	mu      sync.Mutex
 	current atomic.Pointer[call] // the call under way; also read without the lock
 	spare   *call                // of a call that is over, if brief

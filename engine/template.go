@@ -108,6 +108,9 @@ func (in *Instance) freeze(cfg TemplateConfig) (*Template, error) {
 	if c.notFrozen != "" {
 		return nil, &FreezeError{c.notFrozen}
 	}
+	if in.lost > 0 {
+		return nil, &FreezeError{fmt.Sprintf("%d fibers were left when a call was over", in.lost)}
+	}
 	for _, s := range in.states {
 		if f, ok := s.(Freezer); ok {
 			if err := f.CanFreeze(); err != nil {
