@@ -111,6 +111,7 @@ func (r *Runner) Start(ctx context.Context, m *engine.Module, spec Spec) (*Proce
 	for _, d := range spec.Dirs {
 		config.Dirs = append(config.Dirs, wasi.DirGrant{Host: d.Host, Guest: d.Guest, ReadOnly: d.ReadOnly})
 	}
+	config.Mounts = spec.roots()
 	published := map[string]bool{}
 	for _, p := range spec.Ports {
 		guest := fmt.Sprintf("%d/%s", p.Guest, p.Network)
