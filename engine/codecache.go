@@ -102,6 +102,12 @@ func (c *codeCache) sweep() {
 	}
 }
 
+// has reports whether a module is there. It may turn out damaged.
+func (c *codeCache) has(key [sha256.Size]byte) bool {
+	_, err := os.Stat(filepath.Join(c.folder(key), "seal"))
+	return err == nil
+}
+
 // open returns a module that is in the cache, nil if it is not or was damaged,
 // and lets wazero find its code.
 func (c *codeCache) open(key [sha256.Size]byte) *rewritten {

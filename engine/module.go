@@ -102,6 +102,17 @@ func (e *Engine) Compile(ctx context.Context, name string, source []byte) (*Modu
 	return &Module{c: c, name: name}, nil
 }
 
+// Cached reports whether Compile would find the code of a module, in use or in
+// the cache: compiling a large one takes many seconds, which is worth a word
+// before.
+func (e *Engine) Cached(source []byte) bool {
+	key := sha256.Sum256(source)
+	e.mu.Lock()
+	_, used := e.modules[key]
+	e.mu.Unlock()
+	return used || e.cache != nil && e.cache.has(key)
+}
+
 func (c *compiled) compile(source []byte) {
 	defer close(c.ready)
 	e := c.engine

@@ -112,6 +112,7 @@ func TestCompileCancelled(t *testing.T) {
 func TestCache(t *testing.T) {
 	dir := t.TempDir()
 	source := guest(t, "basic.c")
+	runs := 0
 	run := func() {
 		t.Helper()
 		e, err := New(Options{CacheDir: dir})
@@ -121,7 +122,13 @@ func TestCache(t *testing.T) {
 		if err := testHost(context.Background(), e.runtime); err != nil {
 			t.Fatal(err)
 		}
+		if runs++; runs <= 2 && e.Cached(source) != (runs == 2) {
+			t.Errorf("run %d: cached: %v", runs, runs == 1)
+		}
 		m := compile(t, e, "basic", source)
+		if !e.Cached(source) || e.Cached(source[:1]) {
+			t.Error("a module in use is not known, or another is")
+		}
 		in := instantiate(t, m, Config{})
 		if got := call1(t, in, "add", 1, 2); got != 3 {
 			t.Errorf("%d", got)

@@ -173,7 +173,7 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 			err = errors.Join(err, runner.Close())
 		}
 	}()
-	module, err := runner.Engine().Compile(ctx, p.name, p.module)
+	module, err := a.compile(ctx, runner.Engine(), p)
 	if err != nil {
 		return 0, err
 	}

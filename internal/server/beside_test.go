@@ -113,6 +113,22 @@ app = "counter"
 		t.Fatal(err)
 	}
 	defer stdout.Close()
+	h, command, err := s.command("tell")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(command.Image.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.runner.Engine().Cached(b) {
+		t.Error("a command was compiled before it was asked for")
+	}
+	h.compileCommands(ctx)
+	if !s.runner.Engine().Cached(b) {
+		t.Error("the command was not compiled")
+	}
+	h.Release()
 	code, err := s.Exec(t.Context(), app.Exec{Args: []string{"tell", "second"}, Stdin: stdin, Stdout: stdout, Stderr: stdout})
 	if b, _ := os.ReadFile(out); code != 3 || err != nil || string(b) != "tell first second test input" {
 		t.Errorf("the command: %d, %v, %q", code, err, b)

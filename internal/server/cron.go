@@ -19,7 +19,7 @@ const RenewHeader = "X-Hako-Renew"
 const renewAfter = 2 * time.Second
 
 // A schedule is what an app does beside requests of clients, until it is
-// closed: its cron requests, and new templates.
+// closed: its cron requests, new templates, and getting commands ready.
 type schedule struct {
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -49,6 +49,9 @@ func newSchedule(h *hosted) *schedule {
 				}
 			}
 		})
+	}
+	if len(h.c.Commands) > 0 {
+		s.running.Go(func() { h.ready(ctx) })
 	}
 	return s
 }

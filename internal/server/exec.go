@@ -32,7 +32,7 @@ func (s *Server) Exec(ctx context.Context, x app.Exec) (code int, err error) {
 	if err != nil {
 		return app.ExitNotStarted, fmt.Errorf("command %s of app %s: %w", command.Name, h.c.Name, err)
 	}
-	m, err := s.runner.Engine().Compile(ctx, command.Name, b)
+	m, err := s.compile(ctx, command.Name, b, func() { sayCompiling(x.Stderr, command.Name) })
 	defer closeAll(m, img)
 	if err != nil {
 		return app.ExitNotStarted, fmt.Errorf("command %s of app %s: %w", command.Name, h.c.Name, err)

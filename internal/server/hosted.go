@@ -51,7 +51,9 @@ func (s *Server) app(name string) (gateway.App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("app %s: %w", name, err)
 	}
-	module, err := s.runner.Engine().Compile(ctx, name, b)
+	module, err := s.compile(ctx, name, b, func() {
+		s.log.Info("compiling an app, which takes a while and is kept for the next time", "app", name)
+	})
 	if err == nil {
 		if h := s.same(c, module); h != nil {
 			closeAll(module, img)
