@@ -44,7 +44,7 @@ func (s *Source) put(ctx context.Context, core, content string) error {
 			return content, rest, true
 		}
 		switch name {
-		case "wp-config.php", "wordpress-remote-asset-paths", ".default_theme":
+		case "wp-config.php", "wp-config-sample.php", "wordpress-remote-asset-paths", ".default_theme":
 			return "", "", false
 		}
 		return core, name, true

@@ -6,6 +6,8 @@
  * The database has no folder that a file could be made in, so it is opened
  * here, and not by the integration, which would look for one.
  */
+defined( 'ABSPATH' ) || exit;
+
 define( 'SQLITE_DB_DROPIN_VERSION', '1.8.0' );
 
 /**

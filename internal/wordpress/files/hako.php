@@ -95,6 +95,20 @@ add_filter(
 );
 
 /*
+ * HTTPS trusts whom the server's machine trusts, and not the list that comes with
+ * WordPress, which is as old as that.
+ */
+add_filter(
+	'http_request_args',
+	function ( $args ) {
+		if ( ABSPATH . WPINC . '/certificates/ca-bundle.crt' === ( $args['sslcertificates'] ?? '' ) && is_readable( '/etc/ssl/cert.pem' ) ) {
+			$args['sslcertificates'] = '/etc/ssl/cert.pem';
+		}
+		return $args;
+	}
+);
+
+/*
  * Without WP_UPDATES the app has no way to wordpress.org, and does not ask there
  * for what is new: an answer that is no use is quicker than none.
  */
