@@ -125,6 +125,9 @@ func (r *Runner) Serve(ctx context.Context, m *engine.Module, c ServiceConfig) (
 	if err != nil {
 		return nil, err
 	}
+	p.network.Refused = func(what string) {
+		c.Log.Warn("the guest wanted to connect to what its network does not grant", "to", what)
+	}
 	s := &Service{c: c, process: p, slots: make(chan struct{}, c.Instances), left: map[*session]context.CancelCauseFunc{}}
 	if err := s.prepare(ctx); err != nil {
 		p.Close()

@@ -115,13 +115,14 @@ func TestHostile(t *testing.T) {
 			foreach ([fn() => proc_open('id', [], $p), fn() => popen('id', 'r'), fn() => mail('a@b.c', 's', 'm'), fn() => pcntl_fork(), fn() => dl('x.so')] as $f)
 				try { $out[] = (bool)@$f(); } catch (Error $e) { $out[] = false; }
 			echo json_encode(array_filter($out));`,
-		"loop.php":   `<?php set_time_limit(0); ignore_user_abort(true); register_shutdown_function(function () { for (;;); }); for (;;);`,
-		"memory.php": `<?php ini_set('memory_limit', -1); $a = ''; for (;;) $a .= str_repeat('x', 1 << 20);`,
-		"output.php": `<?php set_time_limit(0); $x = str_repeat('x', 1 << 20); for ($i = 0; $i < 10000; $i++) echo $x;`,
-		"files.php":  `<?php $f = []; for ($i = 0; $i < 100000 && ($h = @fopen("/tmp/f$i", 'w')); $i++) $f[] = $h; echo count($f) < 100000 ? 'bounded' : 'all';`,
-		"disk.php":   `<?php $f = fopen('/tmp/big', 'w'); $x = str_repeat('x', 1 << 20); for ($i = 0; $i < 10000 && @fwrite($f, $x) === 1 << 20; $i++); echo $i < 100 ? 'bounded' : $i;`,
-		"log.php":    `<?php $x = str_repeat('x', 60000); for ($i = 0; $i < 100000; $i++) error_log($x);`,
-		"regex.php":  `<?php ini_set('pcre.backtrack_limit', PHP_INT_MAX); set_time_limit(0); preg_match('/^(a+)+$/', str_repeat('a', 40) . 'b'); echo 'done';`,
+		"loop.php":    `<?php set_time_limit(0); ignore_user_abort(true); register_shutdown_function(function () { for (;;); }); for (;;);`,
+		"memory.php":  `<?php ini_set('memory_limit', -1); $a = ''; for (;;) $a .= str_repeat('x', 1 << 20);`,
+		"output.php":  `<?php set_time_limit(0); $x = str_repeat('x', 1 << 20); for ($i = 0; $i < 10000; $i++) echo $x;`,
+		"files.php":   `<?php $f = []; for ($i = 0; $i < 100000 && ($h = @fopen("/tmp/f$i", 'w')); $i++) $f[] = $h; echo count($f) < 100000 ? 'bounded' : 'all';`,
+		"disk.php":    `<?php $f = fopen('/tmp/big', 'w'); $x = str_repeat('x', 1 << 20); for ($i = 0; $i < 10000 && @fwrite($f, $x) === 1 << 20; $i++); echo $i < 100 ? 'bounded' : $i;`,
+		"log.php":     `<?php $x = str_repeat('x', 60000); for ($i = 0; $i < 100000; $i++) error_log($x);`,
+		"headers.php": `<?php ini_set('memory_limit', -1); for ($i = 0; $i < 6000; $i++) header("X: $i" . str_repeat('x', 10000), false); echo 'sent';`,
+		"regex.php":   `<?php ini_set('pcre.backtrack_limit', PHP_INT_MAX); set_time_limit(0); preg_match('/^(a+)+$/', str_repeat('a', 40) . 'b'); echo 'done';`,
 	}, func(c *app.ServiceConfig) {
 		c.Spec.Limits.CPU, c.Spec.Limits.Wall = time.Second, 20*time.Second
 		c.Spec.Limits.Output, c.Spec.Limits.Memory = 64<<20, 192<<20
@@ -138,7 +139,7 @@ func TestHostile(t *testing.T) {
 		log    string
 	}{
 		{"/read.php?secret=" + secret, 200, `[[],false,false,false,false,false]`, ""},
-		{"/net.php?port=" + port, 200, `[[],false]`, ""},
+		{"/net.php?port=" + port, 200, `[[],false]`, "does not grant\" to=127.0.0.1:" + port},
 		{"/exec.php", 200, `[]`, ""},
 		{"/loop.php", 504, "", "nearly used up"},
 		{"/loop.php", 504, "", "guest exceeded its"},
@@ -147,6 +148,7 @@ func TestHostile(t *testing.T) {
 		{"/files.php", 200, "bounded", ""},
 		{"/disk.php", 200, "bounded", ""},
 		{"/log.php", 500, "", "output"},
+		{"/headers.php", 500, "", "path=/headers.php"},
 	} {
 		t.Run(strings.TrimSuffix(c.path[1:], ".php"), func(t *testing.T) {
 			a, err := s.do("GET", c.path, nil)
@@ -182,5 +184,19 @@ func TestSleep(t *testing.T) {
 		t.Errorf("%v, %v", err, a)
 	}
 	s.logged("wall limit")
+	s.want("/ok.php", 200, "ok")
+}
+
+// A script that asks its own site, which asks itself, ends when no instance is
+// left for it.
+func TestSelf(t *testing.T) {
+	s := serve(t, files{
+		"self.php": `<?php $r = @file_get_contents('http://127.0.0.1:' . $_GET['port'] . $_SERVER['REQUEST_URI']); echo $r === false ? 'refused' : "<$r>";`,
+		"ok.php":   `<?php echo 'ok';`,
+	}, func(c *app.ServiceConfig) {
+		c.Instances, c.QueueWait, c.Spec.Network = 4, 100*time.Millisecond, []string{"127.0.0.1:*"}
+	})
+	port := s.url[strings.LastIndex(s.url, ":")+1:]
+	s.want("/self.php?port="+port, 200, "<<<refused>>>")
 	s.want("/ok.php", 200, "ok")
 }

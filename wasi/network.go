@@ -20,6 +20,12 @@ type Resolver interface {
 // Network is the addresses that a guest may connect to or send to. It may be
 // shared by Systems, which then share what was looked up.
 type Network struct {
+	// Refused, if not nil, is told what a guest wanted and has no grant for: a
+	// name that it looked up, or an address with its port. Of each it is told
+	// once, and of no more than 64. It is called by whichever goroutine runs
+	// the guest and is set before the first does.
+	Refused func(what string)
+
 	grants   []netGrant
 	resolver Resolver
 
@@ -27,6 +33,7 @@ type Network struct {
 	names map[string]lookup // by lower-case name
 	own   []netip.Addr      // addresses of this machine
 	ownAt time.Time
+	told  map[string]bool // what Refused was told of
 }
 
 // netGrant is one grant.
@@ -53,6 +60,7 @@ const (
 	ownFresh     = 10 * time.Second
 	maxNames     = 1 << 12 // names remembered
 	lookupPeriod = 30 * time.Second
+	maxRefused   = 64 // things that Refused is told of
 )
 
 // ParseNetwork reads grants of the form HOST:PORT, with /udp behind it for
@@ -302,6 +310,25 @@ func (n *Network) grantsName(name string) bool {
 		}
 	}
 	return false
+}
+
+// refuse tells of something that a guest is not granted.
+func (n *Network) refuse(what string) {
+	if n == nil || n.Refused == nil {
+		return
+	}
+	n.mu.Lock()
+	known := n.told[what] || len(n.told) >= maxRefused
+	if !known {
+		if n.told == nil {
+			n.told = map[string]bool{}
+		}
+		n.told[what] = true
+	}
+	n.mu.Unlock()
+	if !known {
+		n.Refused(what)
+	}
 }
 
 // lookup resolves a name that is granted. Addresses that the grant does not

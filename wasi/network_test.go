@@ -2,6 +2,7 @@ package wasi
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -106,6 +107,32 @@ func TestNetworkOwnAddresses(t *testing.T) {
 		if n.allows(context.Background(), netip.AddrPortFrom(p.Addr(), 80), false) {
 			t.Errorf("%s is allowed", p.Addr())
 		}
+	}
+}
+
+// What is refused is told once, and a guest cannot fill a log with it.
+func TestNetworkRefused(t *testing.T) {
+	var none *Network
+	none.refuse("x")
+	n, err := ParseNetwork(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.refuse("x")
+	var told []string
+	n.Refused = func(what string) { told = append(told, what) }
+	for range 2 {
+		n.refuse("a.example")
+		n.refuse("10.0.0.1:80")
+	}
+	if len(told) != 2 || told[0] != "a.example" || told[1] != "10.0.0.1:80" {
+		t.Errorf("told of %q", told)
+	}
+	for i := range 1000 {
+		n.refuse(fmt.Sprint(i))
+	}
+	if len(told) != maxRefused {
+		t.Errorf("told of %d things", len(told))
 	}
 }
 

@@ -229,6 +229,7 @@ func (k *socket) send(ctx context.Context, p []byte, to netip.AddrPort, nonblock
 		return 0, EISCONN
 	case to.IsValid():
 		if _, asked := k.peers[to]; !asked && !k.network.allows(ctx, to, true) {
+			k.network.refuse(to.String() + "/udp")
 			return 0, EACCES
 		}
 		sa = k.sockaddr(to)
@@ -261,6 +262,11 @@ func (k *socket) connect(ctx context.Context, to netip.AddrPort, nonblock bool) 
 		return EINVAL
 	}
 	if !k.network.allows(ctx, to, k.udp) {
+		what := to.String()
+		if k.udp {
+			what += "/udp"
+		}
+		k.network.refuse(what)
 		return EACCES
 	}
 	sa := k.sockaddr(to)

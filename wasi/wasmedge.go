@@ -542,7 +542,11 @@ func (s *System) addresses(ctx context.Context, node string, flags uint16) ([]ne
 		return []netip.Addr{a.Unmap().WithZone("")}, Success
 	}
 	name := strings.ToLower(strings.TrimSuffix(node, "."))
-	if flags&lookupNumericHost != 0 || !validName(name) || !s.c.Network.grantsName(name) {
+	if flags&lookupNumericHost != 0 || !validName(name) {
+		return nil, errNoName
+	}
+	if !s.c.Network.grantsName(name) {
+		s.c.Network.refuse(name)
 		return nil, errNoName
 	}
 	addrs, err := s.c.Network.lookup(ctx, name)
