@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/hako-run/hako/image"
 	"github.com/hako-run/hako/internal/wordpress"
@@ -27,7 +26,8 @@ a hako.toml that grants the site a database, that folder and nothing else.
 
 WordPress ` + wordpress.Version + ` and its SQLite integration come from the npm registry (158 MB
 once; its address is npm's own setting), unless --from and --integration name
-others. PHP comes from two images, or .wasm files.`,
+others. PHP comes from two images, or .wasm files; images that are asked for by a
+flag are fetched if they are not here.`,
 		Example: `  hako init wordpress site && hako up site
   hako init wordpress --from wordpress.zip --url https://example.com --listen :443 site`,
 		Args: arguments(0, 1),
@@ -43,10 +43,10 @@ others. PHP comes from two images, or .wasm files.`,
 				}
 				o.Name = processName(filepath.Base(absolute))
 			}
-			if o.PHP, err = a.phpModule(cmd.Context(), php); err != nil {
+			if o.PHP, err = a.phpModule(cmd.Context(), php, cmd.Flags().Changed("php")); err != nil {
 				return err
 			}
-			if o.CLI, err = a.phpModule(cmd.Context(), cli); err != nil {
+			if o.CLI, err = a.phpModule(cmd.Context(), cli, cmd.Flags().Changed("php-cli")); err != nil {
 				return err
 			}
 			if o.Source.Registry.Cache, err = fetchCache(); err != nil {
@@ -80,9 +80,16 @@ others. PHP comes from two images, or .wasm files.`,
 	return cmd
 }
 
-// phpModule reads a module from a file or an image that is here.
-func (a *app) phpModule(ctx context.Context, name string) ([]byte, error) {
-	if strings.HasSuffix(name, ".wasm") {
+// noPHP says how a machine comes to PHP.
+const noPHP = `"php/image/build.sh" in Hako's source makes the images, once (docs/php.md). ` +
+	`From a machine that has them: "hako save -o php.tar php:8.4-hako php:8.4-cli" there, "hako load -i php.tar" here; or by a registry: ` +
+	`"hako push" there, --php and --php-cli here, which also take .wasm files`
+
+// phpModule reads a module from a file or an image. An image that is not here
+// is fetched if it was asked for: the names it has by default are none of a
+// registry.
+func (a *app) phpModule(ctx context.Context, name string, asked bool) ([]byte, error) {
+	if isModuleFile(name) {
 		return os.ReadFile(name)
 	}
 	s, err := a.imageStore()
@@ -90,11 +97,17 @@ func (a *app) phpModule(ctx context.Context, name string) ([]byte, error) {
 		return nil, err
 	}
 	img, err := s.Open(ctx, name)
-	if err != nil {
-		var unknown *image.UnknownImageError
-		if errors.As(err, &unknown) {
-			return nil, hintedError{err, "build it (docs/php.md), or name files by --php and --php-cli"}
+	var unknown *image.UnknownImageError
+	if errors.As(err, &unknown) {
+		if !asked {
+			return nil, hintedError{fmt.Errorf("PHP is not on this machine: %w", err), noPHP}
 		}
+		if _, err := a.pullImage(ctx, s, name, false); err != nil {
+			return nil, imageError(err)
+		}
+		img, err = s.Open(ctx, name)
+	}
+	if err != nil {
 		return nil, imageError(err)
 	}
 	defer img.Close()
