@@ -11,7 +11,8 @@
 # make deps       write dependencies.txt anew after go.mod has changed
 
 export PATH := $(PATH):/usr/local/go/bin
-GO := CGO_ENABLED=0 go
+# wazero is built as engine/patches changes it.
+GO := CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -modfile=$$(scripts/wazero.sh)" go
 VERSION := $(shell git describe --always --dirty 2>/dev/null)
 BUILD := -buildvcs=false -ldflags '-s -w -X github.com/hako-run/hako/internal/cli.revision=$(VERSION)'
 
@@ -42,7 +43,7 @@ php-tests:
 
 soak: SOAK ?= 30m
 soak:
-	@go test -count=1 -timeout 0 -v -run TestSoak ./internal/server -soak $(SOAK)
+	@GOFLAGS="$$GOFLAGS -modfile=$$(scripts/wazero.sh)" go test -count=1 -timeout 0 -v -run TestSoak ./internal/server -soak $(SOAK)
 
 bench:
 	@scripts/bench.sh

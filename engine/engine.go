@@ -74,6 +74,9 @@ func newEngine(opts Options, back backing) (*Engine, error) {
 			return nil, err
 		}
 		e.cache = cache
+		if back.guarded() {
+			cache.maker += guardVersion
+		}
 		config = config.WithCompilationCache(cache.cache)
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
@@ -114,6 +117,9 @@ func (e *Engine) compileIn(r wazero.Runtime, binary []byte) (code wazero.Compile
 		}
 	}()
 	ctx := experimental.WithCompilationWorkers(context.Background(), e.workers)
+	if e.backing.guarded() {
+		ctx = withGuard(ctx)
+	}
 	return r.CompileModule(ctx, binary)
 }
 

@@ -9,6 +9,9 @@ type backing interface {
 	reserve(max uint64) (region, error)
 	// freeze copies a memory into an image.
 	freeze(memory []byte) (image, error)
+	// guarded reports whether all that a guest can reach from a region's
+	// beginning on and is not in the region is inaccessible.
+	guarded() bool
 }
 
 // A region holds one linear memory. It belongs to one goroutine at a time.

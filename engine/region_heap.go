@@ -18,6 +18,9 @@ type heapImage struct {
 
 func (heapBacking) reserve(max uint64) (region, error) { return &heapRegion{max: max}, nil }
 
+// guarded is false: what lies beyond a memory is something else.
+func (heapBacking) guarded() bool { return false }
+
 func (heapBacking) freeze(memory []byte) (image, error) {
 	return &heapImage{uint64(len(memory)), append([]byte(nil), zeroTail(memory)...)}, nil
 }

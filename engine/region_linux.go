@@ -21,7 +21,8 @@ type mappedBacking struct{}
 // it is used. Only its first size bytes are accessible.
 type mappedRegion struct {
 	base     unsafe.Pointer
-	reserved uint64
+	span     uint64 // what is reserved
+	reserved uint64 // what size may grow to
 	size     uint64
 	img      *mappedImage
 	// stale is how many resets in a row found most warm pages as they were.
@@ -53,19 +54,33 @@ const (
 
 func (mappedBacking) reserve(max uint64) (region, error) {
 	max = roundPage(max)
+	if guarding() {
+		return reserveGuarded(max)
+	}
 	if max == 0 {
 		return &mappedRegion{}, nil
 	}
 	for want := max; ; want = roundPage(want / 2) {
 		p, err := unix.MmapPtr(-1, 0, nil, uintptr(want), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 		if err == nil {
-			return &mappedRegion{base: p, reserved: want}, nil
+			return &mappedRegion{base: p, span: want, reserved: want}, nil
 		}
 		if err != unix.ENOMEM || want <= 1<<20 {
 			return nil, fmt.Errorf("reserve %d bytes of address space for a guest's memory: %w (see ulimit -v and vm.max_map_count)", want, err)
 		}
 	}
 }
+
+// reserveGuarded reserves all that a guest's access can reach.
+func reserveGuarded(max uint64) (region, error) {
+	p, err := unix.MmapPtr(-1, 0, nil, guardSpan, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, fmt.Errorf("reserve 4 GiB of address space for a guest's memory: %w (see ulimit -v and vm.max_map_count; HAKO_GUARD_PAGES=off needs less)", err)
+	}
+	return &mappedRegion{base: p, span: guardSpan, reserved: min(max, 4<<30)}, nil
+}
+
+func (mappedBacking) guarded() bool { return guarding() }
 
 func (r *mappedRegion) slice(from, to uint64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(r.base, from)), to-from)
@@ -225,8 +240,8 @@ func (r *mappedRegion) giveBack(from, to uint64) bool {
 func (r *mappedRegion) room() uint64 { return r.reserved }
 
 func (r *mappedRegion) free() {
-	if r.reserved > 0 {
-		_ = unix.MunmapPtr(r.base, uintptr(r.reserved)) // fails only for addresses that are not ours
+	if r.span > 0 {
+		_ = unix.MunmapPtr(r.base, uintptr(r.span)) // fails only for addresses that are not ours
 		*r = mappedRegion{}
 	}
 }

@@ -14,6 +14,6 @@ cc() { "$sdk/bin/wasi-cc" -O3 -msimd128 -mexec-model=reactor -Iguest/c "$@"; }
 cc proxywasm/testdata/c/lookups.c -o "$cache/lookups.wasm"
 cc bench/filters/plugin/scan.c -o "$cache/scan.wasm"
 GOOS=wasip1 GOARCH=wasm go build -C proxywasm/testdata/go -buildvcs=false -buildmode=c-shared -o "$cache/go.wasm" .
-(cd bench && CGO_ENABLED=0 go build -buildvcs=false -o ../bin/bench-filters ./filters)
+(cd bench && CGO_ENABLED=0 GOFLAGS="${GOFLAGS-} -modfile=$(../scripts/wazero.sh bench)" go build -buildvcs=false -o ../bin/bench-filters ./filters)
 step "measure"
 exec bin/bench-filters -c "$cache/lookups.wasm" -go "$cache/go.wasm" -scan "$cache/scan.wasm" "$@"

@@ -9,7 +9,7 @@ mkdir -p "$cache" bin
 step "the plugin"
 GOOS=wasip1 GOARCH=wasm go build -C examples/filters/waf -buildvcs=false -buildmode=c-shared -tags no_fs_access -ldflags '-s -w' -o "$cache/waf.wasm" .
 ls -l "$cache/waf.wasm" | awk '{ print "  ", $5, "bytes" }'
-CGO_ENABLED=0 go build -C bench/waf -buildvcs=false -tags no_fs_access -o ../../bin/bench-waf .
+CGO_ENABLED=0 GOFLAGS="${GOFLAGS-} -modfile=$(scripts/wazero.sh bench/waf)" go build -C bench/waf -buildvcs=false -tags no_fs_access -o ../../bin/bench-waf .
 step "measure"
 compiled=$(mktemp -d)
 trap 'rm -rf "$compiled"' EXIT

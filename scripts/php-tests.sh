@@ -14,4 +14,4 @@ cd "$(dirname "$0")/.."
 . scripts/setup.sh
 source=$(scripts/debsource.sh trixie php8.4)
 reference=$(php/phpt/reference.sh)
-CGO_ENABLED=0 go run ./php/phpt/php-tests -source "$source" -reference "$reference" "$@"
+CGO_ENABLED=0 GOFLAGS="${GOFLAGS-} -modfile=$(scripts/wazero.sh)" go run ./php/phpt/php-tests -source "$source" -reference "$reference" "$@"

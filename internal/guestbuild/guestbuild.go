@@ -99,7 +99,8 @@ func CompileGo(dir string, flags ...string) (string, error) {
 	args := append([]string{"build", "-buildvcs=false", "-o", built}, flags...)
 	cmd := exec.Command("go", append(args, ".")...)
 	cmd.Dir = abs
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	// Another go.mod that the caller's own build may use is not this module's.
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if err := run(cmd); err != nil {
 		return "", err
 	}
@@ -107,16 +108,24 @@ func CompileGo(dir string, flags ...string) (string, error) {
 }
 
 func cacheDir() (string, error) {
-	base := os.Getenv("HAKO_CACHE")
-	if base == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", err
-		}
-		base = filepath.Join(home, ".cache", "hako")
+	base, err := base()
+	if err != nil {
+		return "", err
 	}
 	dir := filepath.Join(base, "guests")
 	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// base returns the folder that scripts keep things in, too.
+func base() (string, error) {
+	if dir := os.Getenv("HAKO_CACHE"); dir != "" {
+		return dir, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, ".cache", "hako"), nil
 }
 
 // cached returns the file kept under key, made by build if there is none.
