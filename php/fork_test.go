@@ -243,6 +243,36 @@ func TestSessions(t *testing.T) {
 }
 
 // Without such a folder the log says what is missing.
+func TestSessionsExpire(t *testing.T) {
+	kept := t.TempDir()
+	s := serve(t, files{"count.php": `<?php session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo $_SESSION['n'];`}, func(c *app.ServiceConfig) {
+		c.Spec.Dirs = append(c.Spec.Dirs, app.DirGrant{Host: kept, Guest: "/sessions"})
+		c.Spec.Env = []string{"PHP_INI_SESSION__GC_PROBABILITY=1", "PHP_INI_SESSION__GC_DIVISOR=1", "PHP_INI_SESSION__GC_MAXLIFETIME=3600"}
+	})
+	s.want("/count.php", 200, "1")
+	there, err := filepath.Glob(filepath.Join(kept, "sess_*"))
+	if err != nil || len(there) != 1 {
+		t.Fatalf("%v, %v", there, err)
+	}
+	other := filepath.Join(kept, "note.txt")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	for _, name := range []string{there[0], other} {
+		if err := os.Chtimes(name, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.want("/count.php", 200, "1") // of somebody else
+	if _, err := os.Stat(there[0]); err == nil {
+		t.Error("a session that was not used for long is kept")
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Errorf("what is no session was removed: %v", err)
+	}
+}
+
 func TestSessionsLost(t *testing.T) {
 	s := serve(t, files{"count.php": `<?php session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; session_write_close(); echo $_SESSION['n'];`}, nil)
 	a := s.want("/count.php", 200, "1")

@@ -9,6 +9,8 @@
 //	wordpress/               WordPress itself; the guest only reads it
 //	wordpress/wp-config.php  its configuration, with keys of this site alone
 //	wp-content/              themes, plugins, uploads; the guest may write here
+//	sessions/                of plugins that use PHP's sessions
+//	tools/                   programs for hako exec, as wp-cli.phar
 //
 // The database is one of Hako's and lies with its history in the data
 // directory, .hako unless the configuration says otherwise.

@@ -61,6 +61,7 @@ func tgzOf(t testing.TB, files map[string]string) []byte {
 var core = map[string]string{
 	"index.php":                         "<?php",
 	"wp-config.php":                     "not ours",
+	"wp-config-sample.php":              "not ours",
 	"wp-includes/version.php":           "<?php $wp_version = '1';",
 	"wp-content/themes/one/style.css":   "body{}",
 	"wp-content/database/.ht.sqlite":    "not ours",

@@ -59,7 +59,7 @@ func Create(ctx context.Context, dir string, o Options) (err error) {
 	}
 	core, content := filepath.Join(dir, "wordpress"), filepath.Join(dir, "wp-content")
 	config := filepath.Join(dir, "hako.toml")
-	written := []string{core, content, filepath.Join(dir, "php-hako.wasm"), filepath.Join(dir, "php.wasm"), config}
+	written := []string{core, content, filepath.Join(dir, "php-hako.wasm"), filepath.Join(dir, "php.wasm"), filepath.Join(dir, "sessions"), filepath.Join(dir, "tools"), config}
 	for _, name := range written {
 		if _, err := os.Lstat(name); err == nil {
 			return fmt.Errorf("make a site: %s: %w", name, ErrExists)
@@ -104,6 +104,12 @@ func Create(ctx context.Context, dir string, o Options) (err error) {
 		if err := os.MkdirAll(filepath.Join(content, name), 0o755); err != nil {
 			return err
 		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "sessions"), 0o700); err != nil { // they let others in
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "tools"), 0o755); err != nil {
+		return err
 	}
 	type salt struct{ Name, Value string }
 	var secrets struct{ Salts []salt }

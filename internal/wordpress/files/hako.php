@@ -130,11 +130,55 @@ if ( ! getenv( 'WP_UPDATES' ) ) {
 		10,
 		3
 	);
+	// Lists of plugins and themes say why they are empty.
+	$hako_closed = function ( $result ) {
+		return false !== $result ? $result : new WP_Error(
+			'hako_not_granted',
+			'This site may not ask wordpress.org. To let it, add "api.wordpress.org:443" and "downloads.wordpress.org:443" to network in hako.toml and set WP_UPDATES = "1" there. A plugin or theme can be uploaded as a zip file without that.'
+		);
+	};
+	add_filter( 'plugins_api', $hako_closed, 100 );
+	add_filter( 'themes_api', $hako_closed, 100 );
+	add_filter( 'translations_api', $hako_closed, 100 );
 	remove_action( 'init', 'wp_schedule_update_checks' );
 	add_action(
 		'wp_dashboard_setup',
 		function () {
 			remove_meta_box( 'dashboard_primary', 'dashboard', 'side' ); // news from wordpress.org
+		}
+	);
+}
+
+/*
+ * What hako.toml does not grant cannot even be looked up. WordPress would speak of
+ * its server's configuration and point to its forum.
+ */
+if ( getenv( 'WP_UPDATES' ) ) {
+	add_filter(
+		'pre_http_request',
+		function ( $response, $args, $url ) {
+			$host = (string) parse_url( $url, PHP_URL_HOST );
+			if ( false !== $response || ! preg_match( '/(^|\.)wordpress\.org$/i', $host ) || gethostbyname( $host ) !== $host ) {
+				return $response;
+			}
+			return new WP_Error( 'http_request_failed', sprintf( '%1$s was not found: "%1$s:443" is not in network in hako.toml, or the server has no way to it.', $host ) );
+		},
+		20,
+		3
+	);
+	add_filter(
+		'plugins_api_result',
+		function ( $result ) {
+			// The reason instead of the advice to ask in a forum.
+			$why = is_wp_error( $result ) ? $result->get_error_data( 'plugins_api_failed' ) : null;
+			return is_string( $why ) && $why ? new WP_Error( 'plugins_api_failed', $why ) : $result;
+		}
+	);
+	add_filter(
+		'themes_api_result',
+		function ( $result ) {
+			$why = is_wp_error( $result ) ? $result->get_error_data( 'themes_api_failed' ) : null;
+			return is_string( $why ) && $why ? new WP_Error( 'themes_api_failed', $why ) : $result;
 		}
 	);
 }
