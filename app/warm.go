@@ -129,6 +129,10 @@ func (s *Service) discard(i *session) error {
 	return i.in.Close()
 }
 
+// warmID is the ID of warm-up requests, as logs and the app see it. Clients that
+// are not trusted cannot choose theirs.
+const warmID = "warm-up"
+
 // warm makes a request of an instance; what it answers matters little, but it
 // must answer.
 func (s *Service) warm(ctx context.Context, in *engine.Instance, path string) error {
@@ -140,9 +144,10 @@ func (s *Service) warm(ctx context.Context, in *engine.Instance, path string) er
 		return errors.New("a path begins with /")
 	}
 	r.RequestURI, r.RemoteAddr, r.Host = path, "127.0.0.1:0", "localhost"
+	r.Header.Set("X-Request-Id", warmID)
 	w := &warmWriter{header: http.Header{}}
 	x := worker.NewExchange(w, r)
-	x.ID, x.Log, x.Output = "warm-up", s.log, s.c.Spec.Limits.Output
+	x.ID, x.Log, x.Output = warmID, s.log, s.c.Spec.Limits.Output
 	err = s.call(ctx, in, x)
 	x.Abandon()
 	switch {
@@ -152,6 +157,8 @@ func (s *Service) warm(ctx context.Context, in *engine.Instance, path string) er
 		return errSilent
 	case w.status >= 500:
 		return fmt.Errorf("the app answers %d", w.status)
+	case w.status >= 400:
+		s.c.Log.Info("a warm-up request found nothing to warm", "path", path, "status", w.status)
 	}
 	return nil
 }

@@ -10,14 +10,18 @@ if ( 'warm-up' !== ( $_SERVER['HTTP_X_REQUEST_ID'] ?? '' ) && 'cli' !== PHP_SAPI
 }
 define( 'WP_ADMIN', true );
 require __DIR__ . '/wp-load.php';
+// The answer is given first: a script that does not compile is for the log, and
+// no reason not to start.
+header( 'Content-Type: text/plain' );
+echo "warm\n";
+flush();
 if ( function_exists( 'opcache_compile_file' ) && opcache_get_status( false ) ) {
 	foreach ( array( 'wp-admin', 'wp-admin/includes', 'wp-includes', 'wp-includes/rest-api', 'wp-includes/rest-api/endpoints', 'wp-includes/blocks' ) as $folder ) {
 		foreach ( glob( ABSPATH . $folder . '/*.php' ) as $file ) {
-			if ( ! opcache_is_script_cached( $file ) ) {
+			// noop.php declares functions of WordPress a second time.
+			if ( 'noop.php' !== basename( $file ) && ! opcache_is_script_cached( $file ) ) {
 				opcache_compile_file( $file );
 			}
 		}
 	}
 }
-header( 'Content-Type: text/plain' );
-echo "warm\n";
