@@ -209,7 +209,9 @@ func (c *compiled) pristine() (image, error) {
 		}
 		copy(b[s.Offset:], s.Init)
 	}
-	c.image, err = c.engine.backing.freeze(b)
+	if c.image, err = c.engine.backing.freeze(b); err == nil {
+		c.data = nil // the image has it
+	}
 	return c.image, err
 }
 
