@@ -9,14 +9,32 @@ fail() {
 }
 
 # apt_install COMMAND PACKAGE... installs packages unless the command is there.
+# Tests of several packages may ask at once: they wait for each other.
 apt_install() {
-	local command=$1
+	local command=$1 kept=${HAKO_CACHE:-$HOME/.cache/hako} sudo=
 	shift
 	command -v "$command" >/dev/null && return
-	step "install $*"
-	[ "$(id -u)" = 0 ] || sudo=sudo
-	${sudo:-} apt-get update -q
-	${sudo:-} env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"
+	command -v apt-get >/dev/null || fail "$command is missing, and there is no apt-get to install it: install what Debian has in the packages $*"
+	if [ "$(id -u)" != 0 ]; then
+		# Without a terminal nobody can give a password.
+		command -v sudo >/dev/null && { [ -t 2 ] || sudo -n true 2>/dev/null; } ||
+			fail "$command is missing, and installing it takes root or sudo: run apt-get install $* as root, or this as root"
+		sudo=sudo
+	fi
+	mkdir -p "$kept"
+	(
+		flock 9
+		hash -r
+		command -v "$command" >/dev/null && exit
+		step "install $*"
+		# What can be installed is asked for once in an hour.
+		if [ -z "$(find "$kept/apt-updated" -mmin -60 2>/dev/null)" ] || ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then
+			$sudo apt-get update -q
+			touch "$kept/apt-updated"
+		fi
+		$sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -qy --no-install-recommends "$@"
+	) 9>"$kept/apt-lock" || fail "$* cannot be installed"
+	hash -r
 }
 
 command -v go >/dev/null || fail "Go 1.26 or newer is needed: https://go.dev/dl/"
