@@ -89,11 +89,7 @@ func TestServiceWarmUpFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := NewRunner(cache+"/hako/compiled", nil)
+	r, err := NewRunner(guestbuild.Compiled(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,11 +45,7 @@ func serve(t *testing.T, path string, c ServiceConfig) (s *Service, url string, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := NewRunner(cache+"/hako/compiled", nil)
+	r, err := NewRunner(guestbuild.Compiled(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

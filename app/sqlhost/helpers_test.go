@@ -44,7 +44,7 @@ func guestModule(t testing.TB) *engine.Module {
 			guests.err = err
 			return
 		}
-		guests.engine, guests.err = engine.New(engine.Options{Hosts: []func(context.Context, wazero.Runtime) error{wasi.Instantiate, sqlhost.Instantiate}})
+		guests.engine, guests.err = engine.New(engine.Options{CacheDir: guestbuild.Compiled(t), Hosts: []func(context.Context, wazero.Runtime) error{wasi.Instantiate, sqlhost.Instantiate}})
 		if guests.err == nil {
 			guests.module, guests.err = guests.engine.Compile(context.Background(), "sqlguest", b)
 		}

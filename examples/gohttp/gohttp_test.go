@@ -22,11 +22,7 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := app.NewRunner(cache+"/hako/compiled", nil)
+	r, err := app.NewRunner(guestbuild.Compiled(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

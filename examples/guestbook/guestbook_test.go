@@ -19,6 +19,7 @@ import (
 func TestGuestbook(t *testing.T) {
 	guest := guestbuild.Go(t, ".", "-buildmode=c-shared")
 	data := t.TempDir()
+	guestbuild.ShareCompiled(t, data)
 	text := strings.NewReplacer("${PORT:-8080}", "0", "../../bin/guestbook.wasm", guest, "${HAKO_DATA:-../../.hako}", data)
 	b := text.Replace(readFile(t, "hako.toml"))
 	c, err := config.Parse(filepath.Join(data, "hako.toml"), []byte(b), func(string) (string, bool) { return "", false })

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hako-run/hako/app"
 	"github.com/hako-run/hako/engine"
+	"github.com/hako-run/hako/internal/guestbuild"
 )
 
 const script = `
@@ -42,11 +43,7 @@ func TestLua(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := app.NewRunner(filepath.Join(cache, "hako", "compiled"), nil)
+	r, err := app.NewRunner(guestbuild.Compiled(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,7 @@ app = "site"
 
 func TestLogsAndStats(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	dir := t.TempDir()
 	guest := guestbuild.Go(t, "../../app/worker/testdata/site", "-buildmode=c-shared")
 	h.fails(exitFailed, "nothing runs", "logs")
@@ -201,6 +202,7 @@ func TestLogsAndStats(t *testing.T) {
 // What ps shows of a server is what it serves now.
 func TestPsAfterReload(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	dir := t.TempDir()
 	guest := guestbuild.Go(t, "../../app/worker/testdata/site", "-buildmode=c-shared")
 	h.serveFor(t, dir, "web", siteConfig(guest, "[[database]]\nname = \"shop\"\n", ""))

@@ -50,6 +50,7 @@ func has(t *testing.T, out string, lines ...string) {
 
 func TestPluginInspect(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	plugin := greetingPlugin(t)
 	has(t, h.ok("plugin", "inspect", plugin),
 		"abi        0.2.1\n", "sdk        C or C++\n", "for        http\n", "allocator  proxy_on_memory_allocate\n", "forks      yes\n",
@@ -98,6 +99,7 @@ func TestPluginInspect(t *testing.T) {
 
 func TestPluginRun(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	plugin := greetingPlugin(t)
 	get := fileOf(t, "get.http", "GET /a HTTP/1.1\nHost: shop.test\n")
 	recording := filepath.Join(t.TempDir(), "recording")
@@ -175,6 +177,7 @@ metrics
 
 func TestPluginRunGo(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	plugin := guestbuild.Go(t, "../../proxywasm/testdata/go", "-buildmode=c-shared")
 	get := fileOf(t, "get.http", "GET /a HTTP/1.1\nHost: shop.test\nAuthorization: token\n")
 	recording := filepath.Join(t.TempDir(), "recording")
@@ -201,6 +204,7 @@ func TestPluginRunGo(t *testing.T) {
 
 func TestPluginMistakes(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	plugin := greetingPlugin(t)
 	get := fileOf(t, "get.http", "GET / HTTP/1.1\nHost: a\n")
 	for _, c := range []struct {

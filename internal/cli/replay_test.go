@@ -18,6 +18,7 @@ import (
 
 func TestReplay(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	guest := guestbuild.Go(t, "../server/testdata/visits", "-buildmode=c-shared")
 	dir := t.TempDir()
 	t.Chdir(dir)

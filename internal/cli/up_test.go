@@ -37,6 +37,7 @@ func (b *lockedBuffer) String() string {
 
 func TestUp(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	dir := t.TempDir()
 	guest := guestbuild.Go(t, "../../app/worker/testdata/site", "-buildmode=c-shared")
 	write := func(name, text string) {
@@ -157,6 +158,7 @@ static = "public"
 
 func TestInit(t *testing.T) {
 	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
 	dir := filepath.Join(t.TempDir(), "site")
 	h.ok("init", dir)
 	h.ok("check", dir)

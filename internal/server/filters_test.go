@@ -87,13 +87,7 @@ func (s *filterSite) config(rest string) *config.Config {
 func (s *filterSite) start(rest string) {
 	s.t.Helper()
 	data := s.t.TempDir()
-	// What is compiled is kept between tests.
-	if cache, err := os.UserCacheDir(); err == nil {
-		shared := filepath.Join(cache, "hako", "guest-tests")
-		if os.MkdirAll(shared, 0o700) == nil {
-			_ = os.Symlink(shared, filepath.Join(data, "compiled"))
-		}
-	}
+	guestbuild.ShareCompiled(s.t, data)
 	var err error
 	s.Server, err = Start(s.t.Context(), s.config(rest), Options{Data: data, Log: slog.New(slog.NewTextHandler(s.log, nil)), AccessLog: s.access})
 	if err != nil {

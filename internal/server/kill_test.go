@@ -72,6 +72,7 @@ func TestKill(t *testing.T) {
 		rounds = 2
 	}
 	dir, data := t.TempDir(), t.TempDir()
+	guestbuild.ShareCompiled(t, data)
 	lib, err := libhakosqlite()
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -88,18 +87,7 @@ app = "visits"
 %s
 `, guest, protocol, fork, route) + rest
 	data := t.TempDir()
-	// Compiling the guests anew for each server would take most of the time.
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	compiled := filepath.Join(cache, "hako", "compiled")
-	if err := os.MkdirAll(compiled, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(compiled, filepath.Join(data, "compiled")); err != nil {
-		t.Fatal(err)
-	}
+	guestbuild.ShareCompiled(t, data)
 	c, err := config.Parse(filepath.Join(data, "hako.toml"), []byte(text), func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 // An app that asks for it gets a new template, and loses no request by it.
 func TestRenew(t *testing.T) {
 	data := t.TempDir()
+	guestbuild.ShareCompiled(t, data)
 	text := fmt.Sprintf(`
 [server]
 listen = ["127.0.0.1:0"]

@@ -16,6 +16,7 @@ import (
 // What a request leaves open does not keep others from writing.
 func TestSessionLeavesTransaction(t *testing.T) {
 	data := t.TempDir()
+	guestbuild.ShareCompiled(t, data)
 	text := fmt.Sprintf(`
 [server]
 listen = ["127.0.0.1:0"]

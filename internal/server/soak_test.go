@@ -98,6 +98,7 @@ func TestSoak(t *testing.T) {
 func newSoak(t *testing.T) *soak {
 	s := &soak{t: t, dir: t.TempDir(), data: t.TempDir(), file: strings.Repeat("what a file holds ", 10000)}
 	s.socket = filepath.Join(s.dir, "metrics")
+	guestbuild.ShareCompiled(t, s.data)
 	roots := s.certificate()
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644); err != nil {
