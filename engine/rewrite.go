@@ -10,7 +10,7 @@ import (
 
 // rewriteVersion is part of what a compiled module is known by. It changes
 // with what rewrite does.
-const rewriteVersion = 2
+const rewriteVersion = 3
 
 // reserved begins the names of the exports that rewriting adds.
 const reserved = "hako:"
@@ -75,6 +75,7 @@ func rewrite(name string, source []byte) (*rewritten, error) {
 		}
 	}
 	r.globals = m.ExportGlobals()
+	m.DirectJumps()
 	if _, err := m.Interrupt(wasm.InterruptOptions{}); err != nil {
 		return refuse(err)
 	}

@@ -92,6 +92,7 @@ func rewriteAll(t testing.TB, m *wasm.Module) {
 		t.Fatal(err)
 	}
 	m.ExportGlobals()
+	m.DirectJumps()
 	if _, err := m.Interrupt(wasm.InterruptOptions{}); err != nil && !errors.Is(err, wasm.ErrUnsupported) {
 		t.Fatal(err)
 	}
@@ -198,6 +199,7 @@ func FuzzDecode(f *testing.F) {
 		if _, names := m.Custom("name"); names {
 			return // a malformed one is dropped
 		}
+		m.DirectJumps()
 		if _, err := m.Interrupt(wasm.InterruptOptions{}); err == nil && valid(t, m.Encode()) == nil {
 			t.Fatalf("valid now, was not: %v", before)
 		}

@@ -8,6 +8,7 @@
 //	...
 //	segments, err := m.StripData()
 //	globals := m.ExportGlobals()
+//	m.DirectJumps()
 //	stats, err := m.Interrupt(wasm.InterruptOptions{})
 //	file = m.Encode()
 //

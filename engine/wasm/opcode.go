@@ -34,6 +34,7 @@ const (
 	opMemoryGrow         op = 0x40
 	opI32Const           op = 0x41
 	opI64Const           op = 0x42
+	opI32Eq              op = 0x46
 	opI32GeS             op = 0x4e
 	opI32LeU             op = 0x4d
 	opI32GtU             op = 0x4b

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -135,8 +136,50 @@ func (g *generator) statement(depth int) []byte {
 		return cat(g.expression(), i32c(0xfffc), 0x71, g.expression(), 0x36, 2, 0)
 	case 18:
 		return cat(g.expression(), 0x21, g.local())
+	case 19:
+		return g.dispatcher(depth)
 	}
 	return g.note()
+}
+
+// dispatcher is a loop whose head branches by a number (see
+// Module.DirectJumps), and jumps forwards, backwards and nowhere.
+func (g *generator) dispatcher(depth int) []byte {
+	number, blocks := g.local(), 1+g.rand.IntN(5)
+	b := cat(0x03, 0x40)
+	for range blocks {
+		b = cat(b, 0x02, 0x40)
+	}
+	table := cat(0x20, number, 0x0e, blocks)
+	for range blocks + 1 {
+		table = cat(table, g.rand.IntN(blocks))
+	}
+	b = cat(b, table)
+	outside := g.labels
+	g.labels = append(slices.Clone(outside), false) // a jump to the head takes fuel
+	for range blocks {
+		g.labels = append(g.labels, true)
+	}
+	for i := range blocks {
+		b = cat(b, 0x0b)
+		g.labels = g.labels[:len(g.labels)-1]
+		b = cat(b, g.statements(depth+1))
+		jump := func(more int) []byte {
+			set := cat(i32c(g.rand.IntN(blocks+2)), 0x21, number)
+			if g.rand.IntN(8) == 0 {
+				set = cat(g.expression(), 0x21, number)
+			}
+			return cat(fuel(), set, 0x0c, uleb(uint32(blocks-1-i+more)))
+		}
+		if g.rand.IntN(2) == 0 {
+			b = cat(b, g.expression(), i32c(3), 0x71, 0x45, 0x04, 0x40, jump(1), 0x0b)
+		}
+		if g.rand.IntN(4) == 0 {
+			b = cat(b, g.note(), jump(0))
+		}
+	}
+	g.labels = outside
+	return cat(b, 0x0b)
 }
 
 // function is a function's code: a block, and the result after it.
@@ -216,7 +259,7 @@ func TestRandom(t *testing.T) {
 	if *long {
 		n = 5000
 	}
-	ended := 0
+	ended, direct := 0, 0
 	for seed := range uint64(n) {
 		source := randomModule(seed)
 		want, _ := runRandom(t, source, 0)
@@ -224,6 +267,9 @@ func TestRandom(t *testing.T) {
 			ended++
 		}
 		m := decode(t, source)
+		if seed&1 == 0 {
+			direct += m.DirectJumps()
+		}
 		if _, err := m.Interrupt(wasm.Form(int(seed % 3))); err != nil {
 			t.Fatal(err)
 		}
@@ -238,6 +284,9 @@ func TestRandom(t *testing.T) {
 				t.Errorf("seed %d: %d checks in %d iterations", seed, checks, want.loops)
 			}
 		}
+	}
+	if direct < n/2 {
+		t.Errorf("%d jumps were made direct: too few to tell", direct)
 	}
 	if ended < n/10 {
 		t.Errorf("%d of %d programs ended by themselves: too few to tell", ended, n)
