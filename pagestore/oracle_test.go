@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-var long = flag.Bool("long", false, "run the long forms of tests")
+var long = flag.Bool("long", os.Getenv("HAKO_LONG") != "", "run the long forms of the tests")
 
 // quiet is a logger that says nothing.
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"flag"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
 )
 
-var long = flag.Bool("long", false, "run the long forms of the tests")
+var long = flag.Bool("long", os.Getenv("HAKO_LONG") != "", "run the long forms of the tests")
 
 // TestBulk: memory.fill and memory.copy do what they did, in pieces: for all
 // kinds of overlaps, and all or nothing when out of bounds.
