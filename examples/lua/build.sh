@@ -9,12 +9,14 @@ recipe=$(cat examples/lua/build.sh examples/lua/c/* "$source"/../debian/changelo
 out=${HAKO_CACHE:-$HOME/.cache/hako}/guests/lua-$recipe-${sdk##*-}.wasm
 if [ ! -e "$out" ]; then
 	mkdir -p "${out%/*}"
-	files=("$source"/*.c)
-	files=("${files[@]/*\/luac.c/}") # the compiler alone is a program of its own
+	files=()
+	for f in "$source"/*.c; do
+		[ "${f##*/}" = luac.c ] || files+=("$f") # the compiler alone is a program of its own
+	done
 	# longjmp becomes a Wasm exception in the final encoding.
 	"$sdk/bin/wasi-cc" -O3 -msimd128 -mllvm -wasm-enable-sjlj -mllvm -wasm-use-legacy-eh=false \
 		-D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS -Iexamples/lua/c -include wasi.h \
-		${files[@]} examples/lua/c/wasi.c -o "$out.$$" -lsetjmp -lwasi-emulated-signal -lwasi-emulated-process-clocks >&2
+		"${files[@]}" examples/lua/c/wasi.c -o "$out.$$" -lsetjmp -lwasi-emulated-signal -lwasi-emulated-process-clocks >&2
 	mv "$out.$$" "$out"
 fi
 echo "$out"
