@@ -110,8 +110,9 @@ func (l *log) errors() (lines []string) {
 	return lines
 }
 
-// newSite makes a site and serves it; it is not installed yet.
-func newSite(t *testing.T) *site {
+// newSite makes a site and serves it; it is not installed yet. Each change is
+// made to its hako.toml.
+func newSite(t *testing.T, changes ...func(toml string) string) *site {
 	t.Helper()
 	built, err := tools()
 	if err != nil {
@@ -125,6 +126,21 @@ func newSite(t *testing.T) *site {
 	l.Close()
 	s := &site{t: t, hako: built.hako, dir: filepath.Join(t.TempDir(), "site"), url: "http://" + address, log: &log{}}
 	s.run("init", "wordpress", "--listen", address, "--php", filepath.Join(built.php, php.Worker), "--php-cli", filepath.Join(built.php, php.CLI), s.dir)
+	s.keepCompiled()
+	for _, change := range changes {
+		file := filepath.Join(s.dir, "hako.toml")
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := change(string(b))
+		if changed == string(b) {
+			t.Fatalf("hako.toml was not changed:\n%s", b)
+		}
+		if err := os.WriteFile(file, []byte(changed), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.up()
 	t.Cleanup(func() {
 		s.stop(os.Interrupt)
@@ -136,6 +152,24 @@ func newSite(t *testing.T) *site {
 		}
 	})
 	return s
+}
+
+// keepCompiled keeps what is compiled from one run of the tests to the next.
+func (s *site) keepCompiled() {
+	s.t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	compiled := filepath.Join(cache, "hako", "compiled")
+	for _, folder := range []string{compiled, filepath.Join(s.dir, ".hako")} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(compiled, filepath.Join(s.dir, ".hako/compiled")); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // up starts the server and waits until it answers.
