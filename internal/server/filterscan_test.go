@@ -109,10 +109,15 @@ func scanC(t *testing.T) string {
 	return guestbuild.C(t, []string{"-O2", "-mexec-model=reactor", "-I", filepath.Dir(headers[0]), "../../examples/filters/c/scan.c"}, headers...)
 }
 
+// scanGo is the same in Go, with package guest/filter.
+func scanGo(t *testing.T) string {
+	return guestbuild.Go(t, "../../examples/filters/scan", "-buildmode=c-shared")
+}
+
 // TestFilterScans: uploads larger than a plugin may hold are looked at by a
 // service, and go on afterwards, from a file.
 func TestFilterScans(t *testing.T) {
-	for name, module := range map[string]func(*testing.T) string{"C": scanC} {
+	for name, module := range map[string]func(*testing.T) string{"C": scanC, "Go": scanGo} {
 		t.Run(name, func(t *testing.T) { testScans(t, module(t)) })
 	}
 }

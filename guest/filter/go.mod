@@ -1,0 +1,3 @@
+module github.com/hako-run/hako/guest/filter
+
+go 1.24
