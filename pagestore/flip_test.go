@@ -74,7 +74,7 @@ func TestFlippedByte(t *testing.T) {
 		}
 		return nil
 	})
-	flips := 60
+	flips := 40
 	if *long {
 		flips = 5000
 	} else if testing.Short() {

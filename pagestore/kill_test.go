@@ -95,7 +95,7 @@ func killMe(dir string) {
 // left: every acknowledged commit is there and whole, no version is missing,
 // and what is past the last acknowledgement is whole too.
 func TestKill(t *testing.T) {
-	kills := 20
+	kills := 10
 	if *long {
 		kills = 200
 	} else if testing.Short() {

@@ -147,7 +147,7 @@ func TestDamagedTail(t *testing.T) {
 						step = 1
 					}
 					if testing.Short() {
-						step = max(size/5, 1)
+						step = max(size/2, 1)
 					}
 					for at := rng.IntN(step); at < size; at += step {
 						c := crash(disk, false)

@@ -252,7 +252,7 @@ func hashMemory(mem api.Memory) uint64 {
 // TestRandom: random programs do with checks what they do without, and pass at
 // least as many checks as they have iterations if each allows one unit of work.
 func TestRandom(t *testing.T) {
-	n := 80
+	n := 50
 	if testing.Short() {
 		n = 10
 	}

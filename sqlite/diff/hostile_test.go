@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -42,8 +43,11 @@ func TestDamage(t *testing.T) {
 	t.Parallel()
 	good := hostileSeed(t)
 	r := rand.New(rand.NewPCG(1, 2))
-	rounds := 300
-	if testing.Short() {
+	rounds := 100
+	switch {
+	case os.Getenv("HAKO_LONG") != "":
+		rounds = 1000
+	case testing.Short():
 		rounds = 60
 	}
 	failed := 0

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 )
@@ -13,8 +14,11 @@ import (
 // that the patch turns the one into the other.
 func TestRandomPatches(t *testing.T) {
 	t.Parallel()
-	rounds := 40
-	if testing.Short() {
+	rounds := 20
+	switch {
+	case os.Getenv("HAKO_LONG") != "":
+		rounds = 200
+	case testing.Short():
 		rounds = 10
 	}
 	for seed := range rounds {
