@@ -14,10 +14,7 @@ if [ ! -e "$debian/.unpacked" ]; then
 	rm -rf "$debian"
 	mkdir -p "$debian"
 	packages=(wrk libluajit-5.1-2 nginx caddy)
-	[ -n "$(apt-get download --print-uris "${packages[@]}" 2>/dev/null)" ] || {
-		[ "$(id -u)" = 0 ] || sudo=sudo
-		${sudo:-} apt-get update -q
-	}
+	[ -n "$(apt-get download --print-uris "${packages[@]}" 2>/dev/null)" ] || as_root apt-get update -q
 	(cd "$debian" && apt-get -o APT::Sandbox::User=root download -q "${packages[@]}")
 	for deb in "$debian"/*.deb; do dpkg-deb -x "$deb" "$debian"; done
 	rm "$debian"/*.deb

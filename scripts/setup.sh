@@ -8,19 +8,24 @@ fail() {
 	exit 1
 }
 
+# as_root COMMAND... runs a command as root.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null && { [ -t 2 ] || sudo -n true 2>/dev/null; }; then # without a terminal nobody can give a password
+		sudo "$@"
+	else
+		fail "this takes root, and there is no sudo that lets you be it: run this as root, or what it would run: $*"
+	fi
+}
+
 # apt_install COMMAND PACKAGE... installs packages unless the command is there.
 # Tests of several packages may ask at once: they wait for each other.
 apt_install() {
-	local command=$1 kept=${HAKO_CACHE:-$HOME/.cache/hako} sudo=
+	local command=$1 kept=${HAKO_CACHE:-$HOME/.cache/hako}
 	shift
 	command -v "$command" >/dev/null && return
 	command -v apt-get >/dev/null || fail "$command is missing, and there is no apt-get to install it: install what Debian has in the packages $*"
-	if [ "$(id -u)" != 0 ]; then
-		# Without a terminal nobody can give a password.
-		command -v sudo >/dev/null && { [ -t 2 ] || sudo -n true 2>/dev/null; } ||
-			fail "$command is missing, and installing it takes root or sudo: run apt-get install $* as root, or this as root"
-		sudo=sudo
-	fi
 	mkdir -p "$kept"
 	(
 		flock 9
@@ -29,11 +34,10 @@ apt_install() {
 		step "install $*"
 		# What can be installed is asked for once in an hour.
 		if [ -z "$(find "$kept/apt-updated" -mmin -60 2>/dev/null)" ] || ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then
-			$sudo apt-get update -q
-			touch "$kept/apt-updated"
+			as_root apt-get update -q && touch "$kept/apt-updated"
 		fi
-		$sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -qy --no-install-recommends "$@"
-	) 9>"$kept/apt-lock" || fail "$* cannot be installed"
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -qy --no-install-recommends "$@"
+	) 9>"$kept/apt-lock" || fail "$command is missing, and $* cannot be installed"
 	hash -r
 }
 

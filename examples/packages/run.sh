@@ -28,8 +28,7 @@ command -v apt-get >/dev/null || fail "this tour uses apt's package index: run i
 release=${VERSION_CODENAME:?}
 if [ -z "$(index "$release")" ] || [ -z "$(index "$release-updates" "$release-security")" ]; then
 	step "fetch apt's package index"
-	[ "$(id -u)" = 0 ] || sudo=sudo
-	${sudo:-} apt-get update -q
+	as_root apt-get update -q
 fi
 mapfile -t base < <(index "$release")
 mapfile -t updates < <(index "$release-updates" "$release-security")
