@@ -60,6 +60,13 @@ func newHako(dir, name, fork, database string) *contender {
 	c := &contender{name: name, dir: filepath.Join(dir, folder), url: "http://" + address}
 	app := "content"
 	check(run(*hako, "init", "wordpress", "--name", app, "--listen", address, "--php", filepath.Join(*php, "php-hako.wasm"), "--php-cli", filepath.Join(*php, "php.wasm"), c.dir))
+	// What is compiled is kept from one run to the next.
+	cache, err := os.UserCacheDir()
+	check(err)
+	compiled := filepath.Join(cache, "hako", "compiled")
+	check(os.MkdirAll(compiled, 0o700))
+	check(os.Mkdir(filepath.Join(c.dir, ".hako"), 0o700))
+	check(os.Symlink(compiled, filepath.Join(c.dir, ".hako", "compiled")))
 	config := filepath.Join(c.dir, "hako.toml")
 	if database != "" {
 		edit(config, `retain = "90d"`, fmt.Sprintf("import = %q\nretain = \"90d\"", database))

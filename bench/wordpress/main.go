@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ var (
 	rounds   = flag.Int("rounds", 5, "rounds to take medians of")
 	duration = flag.Duration("duration", 3*time.Second, "how long a contender is asked for a page in a round")
 	clients  = flag.Int("clients", 2, "clients at the same time")
-	only     = flag.String("only", "", "measure the contenders whose names contain this")
+	only     = flag.String("only", "", "measure the contenders whose names match this regular expression")
 	hako     = flag.String("hako", "bin/hako", "the hako command")
 	php      = flag.String("php", "", "the folder with php-hako.wasm and php.wasm")
 	fpm      = flag.String("fpm", "", "the php-fpm command; without it, it is left out")
@@ -63,20 +64,18 @@ func main() {
 	ctx := context.Background()
 	database := content(ctx, dir)
 	var all []*contender
-	add := func(c *contender) {
-		if strings.Contains(c.name, *only) {
-			all = append(all, c)
+	wanted, err := regexp.Compile(*only)
+	check(err)
+	add := func(there bool, name string, make func(name string) *contender) {
+		if there && wanted.MatchString(name) {
+			all = append(all, make(name))
 		}
 	}
-	add(newHako(dir, "hako, fork", "request", database))
-	add(newHako(dir, "hako, session", "session", database))
-	if *fpm != "" {
-		add(newFPM(dir, "php-fpm, opcache", true, database))
-		add(newFPM(dir, "php-fpm, no opcache", false, database))
-	}
-	if *play != "" {
-		add(newPlayground(dir, "Playground CLI", database))
-	}
+	add(true, "hako, fork", func(name string) *contender { return newHako(dir, name, "request", database) })
+	add(true, "hako, session", func(name string) *contender { return newHako(dir, name, "session", database) })
+	add(*fpm != "", "php-fpm, opcache", func(name string) *contender { return newFPM(dir, name, true, database) })
+	add(*fpm != "", "php-fpm, no opcache", func(name string) *contender { return newFPM(dir, name, false, database) })
+	add(*play != "", "Playground CLI", func(name string) *contender { return newPlayground(dir, name, database) })
 	for _, c := range all {
 		check(c.start())
 		defer c.stop()
