@@ -26,6 +26,7 @@ const (
 	fiberCall
 	fiberGrow
 	fiberInner
+	fiberOutside
 )
 
 func fiberGuest(t testing.TB) *Module {
@@ -108,6 +109,9 @@ func TestFiberEnds(t *testing.T) {
 	var trap *TrapError
 	if err := run(Config{}, fiberTrap); !errors.As(err, &trap) || trap.Kind != TrapUnreachable || !slices.Contains(trap.Stack, "run") {
 		t.Errorf("trap: %v", err)
+	}
+	if err := run(Config{}, fiberOutside); !errors.As(err, &trap) || trap.Kind != TrapOutOfBounds || !slices.Contains(trap.Stack, "run") {
+		t.Errorf("memory: %v", err)
 	}
 	var exit *ExitError
 	if err := run(Config{}, fiberExit); !errors.As(err, &exit) || exit.Code != 7 {

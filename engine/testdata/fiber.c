@@ -12,7 +12,7 @@ IMPORT("test", "exit") void exit_with(int);
 IMPORT("test", "wait") void wait(void);
 
 enum { STACK = 16 << 10, MANY = 5000 };
-enum { COUNT, SPIN, TRAP, EXIT, WAIT, RETURN, DEEP, CALL, GROW, INNER };
+enum { COUNT, SPIN, TRAP, EXIT, WAIT, RETURN, DEEP, CALL, GROW, INNER, OUTSIDE };
 
 static char stacks[MANY][STACK] __attribute__((aligned(16)));
 static int numbers[MANY], made;
@@ -61,6 +61,7 @@ static __attribute__((noinline)) void run(int what) {
 	case CALL: last = twice(what >> 4); to(0);
 	case GROW: last = __builtin_wasm_memory_grow(0, 1); to(0);
 	case INNER: to(numbers[what >> 4]); to(0);
+	case OUTSIDE: last = *(volatile int *)0xf0000000;
 	}
 	__builtin_trap();
 }
