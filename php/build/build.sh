@@ -32,7 +32,9 @@ libs=(
 # The C stack lies below the data, so that running over its end traps.
 link=(
 	-Wl,--stack-first -Wl,-z,stack-size=8388608 -Wl,--gc-sections
-	-Wl,--strip-debug -Wl,--wrap=close,--wrap=stat,--wrap=lstat,--wrap=fstat,--wrap=chmod,--wrap=fchmod,--wrap=iconv_open
+	-Wl,--strip-debug
+	-Wl,--wrap=chdir,--wrap=chmod,--wrap=close,--wrap=fchmod,--wrap=fopen,--wrap=fstat
+	-Wl,--wrap=iconv_open,--wrap=lseek,--wrap=lstat,--wrap=stat,--wrap=symlink
 )
 configure=(
 	--prefix=/usr --sysconfdir=/etc/php
@@ -41,7 +43,7 @@ configure=(
 	--without-pear --without-pcre-jit --disable-fiber-asm --disable-zend-signals
 	--disable-gcc-global-regs --disable-opcache # which is compiled below
 	--enable-bcmath --enable-calendar --enable-ctype --enable-dom --enable-exif
-	--enable-fileinfo --enable-filter --enable-ftp --enable-gd --with-freetype
+	--with-mhash --enable-fileinfo --enable-filter --enable-ftp --enable-gd --with-freetype
 	--with-jpeg --with-webp --with-iconv --enable-mbstring --enable-mysqlnd
 	--with-mysqli=mysqlnd --with-openssl --enable-pdo --with-pdo-mysql=mysqlnd
 	--with-pdo-sqlite --enable-phar --enable-session --enable-simplexml --enable-soap
@@ -199,6 +201,8 @@ make_objects() {
 	# The system is not the one that the build runs on.
 	sed -i -e 's/^\(#define PHP_OS\) .*/\1 "WASI"/' -e 's/^\(#define PHP_UNAME\) .*/\1 "WASI"/' \
 		-e 's/^\(#define PHP_BUILD_SYSTEM\) .*/\1 "Hako"/' "$1/main/php_config.h"
+	# SQLite is not the -lsqlite3 that configure asks, and fnmatch is there.
+	printf '#define HAVE_%s 1\n' SQLITE3_{COLUMN_TABLE_NAME,ERRSTR,EXPANDED_SQL} FNMATCH >>"$1/main/php_config.h"
 	step "PHP $(version "$debian"): compile (8 minutes of processor time)"
 	makeargs=(LIBTOOL="$tools/bin/libtool" CFLAGS_CLEAN="-fno-common -w ${optimize[*]} -DP_tmpdir='\"/tmp\"'")
 	rm -f "$1/objects"

@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <syslog.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 #include <wasi/api.h>
+#include <wasi/libc-find-relpath.h>
 
 static int no(int e) {
 	errno = e;
@@ -65,11 +65,6 @@ int sigaddset(sigset_t *s, int sig) { return ((char *)s)[0] |= sig < 8 ? 1 << si
 int sigdelset(sigset_t *s, int sig) { return ((char *)s)[0] &= sig < 8 ? ~(1 << sig) : ~0, 0; }
 int sigismember(const sigset_t *s, int sig) { return sig < 8 && ((char *)s)[0] >> sig & 1; }
 int sigprocmask(int how, const sigset_t *restrict new, sigset_t *restrict old) { return old ? sigemptyset(old) : 0; }
-
-// Stacks: see ucontext.h.
-int getcontext(ucontext_t *c) { return no(ENOSYS); }
-void makecontext(ucontext_t *c, void (*f)(void), int n, ...) { abort(); }
-int swapcontext(ucontext_t *from, const ucontext_t *to) { return no(ENOSYS); }
 
 // Users. A guest has no user; the number is not 0, so that nothing takes it for
 // the administrator.
@@ -136,17 +131,70 @@ mode_t umask(mode_t m) {
 }
 
 // WASI has no modes. Files show the usual ones, and changing them is heeded as
-// on a file system that keeps none.
+// on a file system that keeps none. Nor has it owners, and it does not tell the
+// blocks.
 static int with_mode(int failed, struct stat *s) {
-	if (!failed) s->st_mode |= S_ISDIR(s->st_mode) ? 0755 : 0644;
+	if (failed) return failed;
+	s->st_mode |= S_ISDIR(s->st_mode) ? 0755 : 0644;
+	s->st_uid = s->st_gid = 1000;
+	s->st_blksize = 4096;
+	s->st_blocks = (s->st_size + 511) / 512;
+	return 0;
+}
+
+// without_dots gives a path from the root without "." and "..", which is the
+// caller's, or NULL. WASI lets none go up beyond a granted folder, though it may
+// end in another one.
+static char *without_dots(const char *path) {
+	int e = errno;
+	char *cwd = *path == '/' ? strdup("") : getcwd(NULL, 0);
+	char *to = cwd ? malloc(strlen(cwd) + strlen(path) + 2) : NULL, *end = to;
+	const char *parts[] = {cwd, path};
+	for (int i = 0; to && i < 2; i++) {
+		const char *from = parts[i];
+		for (size_t n; *(from += strspn(from, "/")); from += n) {
+			n = strcspn(from, "/");
+			if (n == 1 && *from == '.') continue;
+			if (n == 2 && !strncmp(from, "..", 2)) {
+				while (end > to && *--end != '/') {}
+				continue;
+			}
+			*end++ = '/';
+			memcpy(end, from, n);
+			end += n;
+		}
+	}
+	if (end == to && to) *end++ = '/';
+	if (to) *end = 0;
+	free(cwd);
+	errno = e;
+	return to;
+}
+
+int __real_chdir(const char *);
+
+int __wrap_chdir(const char *p) {
+	if (!*p) return no(ENOENT);
+	char *other = strstr(p, "..") ? without_dots(p) : NULL;
+	int failed = __real_chdir(other ? other : p);
+	free(other);
 	return failed;
 }
 
 int __real_stat(const char *restrict, struct stat *restrict);
 int __real_lstat(const char *restrict, struct stat *restrict);
 int __real_fstat(int, struct stat *);
-int __wrap_stat(const char *restrict p, struct stat *restrict s) { return with_mode(__real_stat(p, s), s); }
-int __wrap_lstat(const char *restrict p, struct stat *restrict s) { return with_mode(__real_lstat(p, s), s); }
+
+static int climbing(int (*stat)(const char *restrict, struct stat *restrict), const char *p, struct stat *s) {
+	int failed = *p ? stat(p, s) : no(ENOENT);
+	char *other = failed && (errno == EPERM || errno == ENOTCAPABLE) && strstr(p, "..") ? without_dots(p) : NULL;
+	if (other) failed = stat(other, s);
+	free(other);
+	return with_mode(failed, s);
+}
+
+int __wrap_stat(const char *restrict p, struct stat *restrict s) { return climbing(__real_stat, p, s); }
+int __wrap_lstat(const char *restrict p, struct stat *restrict s) { return climbing(__real_lstat, p, s); }
 int __wrap_fstat(int fd, struct stat *s) { return with_mode(__real_fstat(fd, s), s); }
 int __wrap_chmod(const char *p, mode_t m) { return access(p, F_OK); }
 
@@ -162,6 +210,51 @@ int lchown(const char *p, uid_t u, gid_t g) {
 	struct stat s;
 	return lstat(p, &s) ? -1 : no(EPERM);
 }
+
+// WASI has no links to absolute paths, which would be the host's. One is made as
+// a relative path, if both lie in the same granted folder.
+int __real_symlink(const char *, const char *);
+
+int __wrap_symlink(const char *to, const char *link) {
+	if (*to != '/') return __real_symlink(to, link);
+	const char *folder, *other;
+	char *name = NULL, *target = NULL;
+	size_t size = 0, n = 0, up = 0, same = 0;
+	int result = -1, fd = __wasilibc_find_relpath_alloc(link, &folder, &name, &size, 1);
+	if (fd < 0) return -1;
+	if (__wasilibc_find_relpath_alloc(to, &other, &target, &n, 1) != fd) {
+		errno = EPERM;
+	} else {
+		for (size_t i = 0; name[i] && name[i] == target[i]; i++) {
+			if (name[i] == '/') same = i + 1;
+		}
+		for (const char *p = name + same; *p; p++) up += *p == '/';
+		char *path = malloc(3 * up + strlen(target + same) + 1);
+		if (path) {
+			for (size_t i = 0; i < up; i++) memcpy(path + 3 * i, "../", 3);
+			strcpy(path + 3 * up, target + same);
+			result = __real_symlink(path, link);
+			free(path);
+		}
+	}
+	free(name);
+	free(target);
+	return result;
+}
+
+// The working directory is the one that $PWD names, as WASI has none.
+__attribute__((constructor)) static void begin(void) {
+	const char *d = getenv("PWD");
+	if (d && *d == '/') chdir(d);
+}
+
+// A path of no length is nothing, and not the working directory.
+FILE *__real_fopen(const char *restrict, const char *restrict);
+FILE *__wrap_fopen(const char *restrict p, const char *restrict m) { return *p ? __real_fopen(p, m) : (no(ENOENT), NULL); }
+
+// WASI takes a byte of whence.
+off_t __real_lseek(int, off_t, int);
+off_t __wrap_lseek(int fd, off_t offset, int whence) { return whence & ~3 ? no(EINVAL) : __real_lseek(fd, offset, whence); }
 
 // Locks of whole files are the host's.
 __attribute__((import_module("hako_file_v1"), import_name("lock"))) int hako_file_lock(int fd, int operation);
