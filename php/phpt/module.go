@@ -15,9 +15,9 @@ import (
 	"github.com/hako-run/hako/wasi"
 )
 
-// A Wasm is PHP as WebAssembly in this process. Scripts see a tree as /php, and
-// as their working directory, which is the root; /dev; and in memory /tmp and
-// the folder for sessions.
+// A Wasm is PHP as WebAssembly in this process. Scripts see a tree as /php, which
+// is their working directory, and as the root; /dev; and in memory /tmp and the
+// folder for sessions.
 type Wasm struct {
 	runner   *app.Runner
 	cli, cgi *engine.Module
@@ -71,7 +71,7 @@ func (w *Wasm) Run(ctx context.Context, c Command) error {
 	}
 	p, err := w.runner.Start(ctx, module, app.Spec{
 		Args:    append([]string{name}, c.Args...),
-		Env:     append([]string{"PATH=/usr/bin", "HOME=/tmp", "TEMP=/tmp", "TEST_PHP_EXECUTABLE=/usr/bin/php", "TEST_PHP_EXECUTABLE_ESCAPED='/usr/bin/php'", "TEST_PHP_CGI_EXECUTABLE=/usr/bin/php-cgi", "TEST_PHP_CGI_EXECUTABLE_ESCAPED='/usr/bin/php-cgi'"}, c.Env...),
+		Env:     append([]string{"PATH=/usr/bin", "PWD=/php", "HOME=/tmp", "TEMP=/tmp", "TEST_PHP_EXECUTABLE=/usr/bin/php", "TEST_PHP_EXECUTABLE_ESCAPED='/usr/bin/php'", "TEST_PHP_CGI_EXECUTABLE=/usr/bin/php-cgi", "TEST_PHP_CGI_EXECUTABLE_ESCAPED='/usr/bin/php-cgi'"}, c.Env...),
 		Dirs:    []app.DirGrant{{Host: c.Root, Guest: "/"}, {Host: c.Root, Guest: "/php"}},
 		Tmp:     []wasi.Tmp{{Guest: "/tmp", Size: 64 << 20}, {Guest: "/var/lib/php/sessions", Size: 16 << 20}},
 		Devices: true,

@@ -20,8 +20,8 @@ import (
 var Sets = []string{
 	"Zend/tests", "tests/basic", "tests/classes", "tests/func", "tests/lang", "tests/output", "tests/security", "tests/strings",
 	"ext/bcmath", "ext/calendar", "ext/ctype", "ext/date", "ext/dom", "ext/exif", "ext/fileinfo", "ext/filter", "ext/gd",
-	"ext/hash", "ext/iconv", "ext/json", "ext/libxml", "ext/mbstring", "ext/opcache", "ext/pcre", "ext/pdo",
-	"ext/pdo_sqlite", "ext/phar", "ext/random", "ext/reflection", "ext/session", "ext/simplexml", "ext/sodium", "ext/spl",
+	"ext/hash", "ext/iconv", "ext/json", "ext/libxml", "ext/mbstring", "ext/opcache", "ext/openssl", "ext/pcre", "ext/pdo",
+	"ext/pdo_sqlite", "ext/phar", "ext/random", "ext/reflection", "ext/session", "ext/simplexml", "ext/soap", "ext/sodium", "ext/spl",
 	"ext/sqlite3", "ext/standard", "ext/tokenizer", "ext/xml", "ext/xmlreader", "ext/xmlwriter", "ext/zip", "ext/zlib",
 }
 
