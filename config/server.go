@@ -103,6 +103,9 @@ type ServerLimits struct {
 	// Streams is how many requests one HTTP/2 or HTTP/3 connection may have
 	// open.
 	Streams int `toml:"streams" default:"250"`
+	// Spool is how much of all bodies together filters may have kept in files
+	// (limits.spool of a filter is how much of one).
+	Spool Size `toml:"spool" default:"16GiB"`
 }
 
 // Log is the table [server.log].

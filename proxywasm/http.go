@@ -125,6 +125,11 @@ func (s *Stream) tooLarge(t StreamType) {
 	if t == Response {
 		r.Status, r.Details = 500, "response_payload_too_large"
 	}
+	s.refuse(t, r)
+}
+
+// refuse answers in place of a body that cannot go on.
+func (s *Stream) refuse(t StreamType, r *LocalResponse) {
 	if s.respond(r) {
 		return
 	}

@@ -142,9 +142,13 @@ func TestHTTPStream(t *testing.T) {
 type memorySpool struct {
 	b     []byte
 	limit int
+	err   error
 }
 
 func (m *memorySpool) Write(p []byte) (int, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
 	if len(m.b)+len(p) > m.limit {
 		return 0, ErrSpoolFull
 	}
@@ -208,4 +212,66 @@ func TestSpool(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	s.Close()
+	// A host that cannot.
+	h = spoolHost{get(), &memorySpool{err: errors.New("the disk is full")}}
+	s = p.plugin.NewStream(0, h)
+	s.RequestHeaders(false)
+	s.RequestBody([]byte("01234567"), false)
+	if l := h.Local(); l == nil || l.Status != 503 {
+		t.Errorf("%+v", l)
+	}
+	s.Close()
+}
+
+// FuzzHako calls what Hako adds with any arguments, one function after the
+// other: a status comes back, the VM goes on, and no call is left.
+func FuzzHako(f *testing.F) {
+	names := []string{"hako_http_open", "hako_http_write", "hako_http_read", "hako_http_close", "hako_body_spool", "hako_body_read"}
+	pairs := string(appendPairs(nil, MakeHeaders(":method", "POST", ":path", "/", ":authority", "a").fields))
+	step := func(function int, args string) string { return string([]byte{byte(function), byte(len(args))}) + args }
+	open := step(0, four(1000)+four(0)+four(2)+"up"+pairs)
+	f.Add([]byte(open + step(1, four(1)+four(1)+"data") + step(2, four(1)+four(100)) + step(3, four(1)) + step(3, four(1))))
+	f.Add([]byte(open + open + step(1, four(2)+four(0)) + step(2, four(1)+four(0xffffffff))))
+	f.Add([]byte(step(0, four(0xffffffff)+four(1)+four(2)+"up"+pairs) + step(0, four(0)+four(0)+four(0xffffffff)) + step(0, "")))
+	f.Add([]byte(step(4, four(0)) + step(4, four(1)) + step(4, four(2)) + step(5, four(0)+four(0)+four(0)+four(9))))
+	f.Add([]byte(step(5, four(0)+four(0xffffffff)+four(0xffffffff)+four(0xffffffff)) + step(5, four(1)+four(3)+four(0)+four(1<<20))))
+	m := probeSource(f, ABI02100)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := newProbe(t)
+		d := &streamer{room: 1 << 10, body: "answer"}
+		run := func(c *probeCall) {
+			for b := b; len(b) >= 2; {
+				name, size := names[int(b[0])%len(names)], min(int(b[1]), len(b)-2)
+				ptr, n := c.put(name)
+				at, _ := c.put(string(b[2 : 2+size]))
+				b = b[2+size:]
+				if status := c.call("proxy_call_foreign_function", ptr, n, at, uint64(size), c.out(0), c.out(1)); status > StatusUnimplemented {
+					t.Errorf("%s: %v", name, status)
+				}
+			}
+		}
+		for _, cb := range []callback{onConfigure, onRequestHeaders, onRequestBody, onLog} {
+			held := uint32(1)
+			if cb == onRequestHeaders {
+				held = 0
+			}
+			p.on(cb, func(c *probeCall) uint32 { run(c); return held })
+		}
+		if err := p.load(Config{Module: m, Dispatcher: d, Allow: []string{"http_call:up"}, Limits: Limits{CPU: 10 * time.Second, Calls: 20}}); err != nil {
+			t.Fatal(err)
+		}
+		s := p.plugin.NewStream(0, spoolHost{get(), &memorySpool{limit: 100}})
+		s.RequestHeaders(false)
+		s.RequestBody([]byte("hello"), false)
+		s.RequestBody([]byte("hello"), true)
+		s.Close()
+		if d.events != nil {
+			d.events.Headers(MakeHeaders(":status", "200"))
+			d.events.Readable()
+			d.events.Close(nil, nil)
+		}
+		if st := p.plugin.Stats(); st.Crashes > 0 {
+			t.Errorf("it crashed: %s", p.log)
+		}
+	})
 }

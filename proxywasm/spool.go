@@ -15,7 +15,8 @@ type Spooler interface {
 	// Spool returns where the bytes go that the plugin holds of a direction's
 	// body. The Stream writes them there in its callbacks, which return
 	// PauseDrop, until the direction goes on; then the host sends them before
-	// what TakeBody returns. Nil says that it keeps none.
+	// what TakeBody returns. Nil says that it keeps none. An error of it that
+	// is not ErrSpoolFull is answered with 503.
 	Spool(t StreamType) Spool
 }
 
@@ -79,9 +80,11 @@ func (s *Stream) spool(t StreamType, h *half) bool {
 	if err == nil {
 		return true
 	}
-	if !errors.Is(err, ErrSpoolFull) {
-		s.plugin.log(LogError, s.scope, "a body cannot be kept: "+err.Error())
+	if errors.Is(err, ErrSpoolFull) {
+		s.tooLarge(t)
+		return false
 	}
-	s.tooLarge(t)
+	s.plugin.log(LogError, s.scope, "a body cannot be kept: "+err.Error())
+	s.refuse(t, &LocalResponse{Status: 503, Details: "body_not_kept", Headers: &Headers{}, GRPCStatus: -1})
 	return false
 }

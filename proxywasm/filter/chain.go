@@ -42,6 +42,9 @@ type Options struct {
 	// SpoolDir is where files of Filter.Spool are made: the system's folder
 	// for such files if "".
 	SpoolDir string
+	// Spools bounds what all bodies together take in such files, and may be
+	// shared by chains. Nothing does if nil.
+	Spools *Spools
 }
 
 // A Chain is filters in the order in which requests pass them. It is safe for

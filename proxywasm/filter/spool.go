@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/hako-run/hako/proxywasm"
 )
@@ -17,6 +18,29 @@ type spool struct {
 	size, limit int64
 	read        int64
 	err         error // why there is no file
+	all         *Spools
+}
+
+// Spools counts what bodies take in files. Its zero value has no limit; it is
+// safe for concurrent use.
+type Spools struct{ used, limit atomic.Int64 }
+
+// SetLimit sets how many bytes all bodies together may take, 0 for no limit.
+// What is there already stays.
+func (a *Spools) SetLimit(bytes int64) { a.limit.Store(bytes) }
+
+// Used is how many bytes they take.
+func (a *Spools) Used() int64 { return a.used.Load() }
+
+func (a *Spools) take(n int64) error {
+	if a == nil {
+		return nil
+	}
+	if used, limit := a.used.Add(n), a.limit.Load(); limit > 0 && used > limit && n > 0 {
+		a.used.Add(-n)
+		return fmt.Errorf("bodies that filters hold take %d bytes of the %d that all together may (server.limits.spool)", used-n, limit)
+	}
+	return nil
 }
 
 // Spool implements proxywasm.Spooler.
@@ -27,7 +51,7 @@ func (s *step) Spool(t proxywasm.StreamType) proxywasm.Spool {
 		return nil
 	}
 	f, err := os.CreateTemp(c.options.SpoolDir, "hako-body-*")
-	p := &spool{file: f, limit: limit, err: err}
+	p := &spool{file: f, limit: limit, err: err, all: c.options.Spools}
 	if err == nil && os.Remove(f.Name()) != nil {
 		p.name = f.Name()
 	}
@@ -64,7 +88,11 @@ func (p *spool) Write(b []byte) (int, error) {
 	case p.size+int64(len(b)) > p.limit:
 		return 0, fmt.Errorf("%d bytes: %w", p.limit, proxywasm.ErrSpoolFull)
 	}
+	if err := p.all.take(int64(len(b))); err != nil {
+		return 0, err
+	}
 	n, err := p.file.WriteAt(b, p.size)
+	_ = p.all.take(int64(n - len(b)))
 	p.size += int64(n)
 	return n, err
 }
@@ -99,6 +127,7 @@ func (p *spool) close() {
 		return
 	}
 	_ = p.file.Close()
+	_ = p.all.take(-p.size)
 	if p.name != "" {
 		_ = os.Remove(p.name)
 	}
