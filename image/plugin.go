@@ -41,6 +41,9 @@ type PluginOptions struct {
 	// Always asks the registry what a tag stands for now, where otherwise the
 	// store is asked first.
 	Always bool
+	// Stored takes images that the store has, and pulls none: one that it lacks
+	// is an [UnknownImageError].
+	Stored bool
 	// SHA256, if not "", is what the file must have, in hexadecimal. Images
 	// are pinned by their names instead: NAME@sha256:DIGEST.
 	SHA256 string
@@ -93,8 +96,8 @@ func (s *Store) openPlugin(ctx context.Context, ref string, o PluginOptions) (*I
 	if err != nil {
 		return nil, err
 	}
-	if !o.Always || r.Digest() != "" {
-		if img, err := s.Open(ctx, ref); !errors.Is(err, ErrUnknownImage) {
+	if o.Stored || !o.Always || r.Digest() != "" {
+		if img, err := s.Open(ctx, ref); o.Stored || !errors.Is(err, ErrUnknownImage) {
 			return img, err
 		}
 	}

@@ -63,10 +63,11 @@ func insecureFlag(cmd *cobra.Command, insecure *bool) {
 }
 
 // pullImage pulls with a bar.
-func (a *app) pullImage(ctx context.Context, s *image.Store, ref string, insecure bool) (image.Pulled, error) {
+func (a *app) pullImage(ctx context.Context, s *image.Store, ref string, o image.PullOptions) (image.Pulled, error) {
 	p := a.progress("pull "+ref, "asking the registry", true)
 	defer p.end()
-	return s.Pull(ctx, ref, image.PullOptions{RegistryOptions: image.RegistryOptions{Insecure: insecure}, Progress: p.update})
+	o.Progress = p.update
+	return s.Pull(ctx, ref, o)
 }
 
 // completeImage completes the names of images, of as many arguments as most;

@@ -102,7 +102,7 @@ func (a *app) phpModule(ctx context.Context, name string, asked bool) ([]byte, e
 		if !asked {
 			return nil, hintedError{fmt.Errorf("PHP is not on this machine: %w", err), noPHP}
 		}
-		if _, err := a.pullImage(ctx, s, name, false); err != nil {
+		if _, err := a.pullImage(ctx, s, name, image.PullOptions{}); err != nil {
 			return nil, imageError(err)
 		}
 		img, err = s.Open(ctx, name)

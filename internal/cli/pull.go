@@ -23,7 +23,7 @@ registry is docker.io's, one without a tag or digest is :latest. Credentials are
 those of ` + "`docker login`" + `. A pull that failed goes on where it ended.`,
 		Args: arguments(1, 1),
 		RunE: a.withImages(func(ctx context.Context, s *image.Store, args []string) error {
-			p, err := a.pullImage(ctx, s, args[0], insecure)
+			p, err := a.pullImage(ctx, s, args[0], image.PullOptions{RegistryOptions: image.RegistryOptions{Insecure: insecure}})
 			if err != nil {
 				return err
 			}

@@ -549,7 +549,7 @@ func (a *app) openImage(ctx context.Context, s *image.Store, name string, f *run
 			return nil, err // a slip is likelier than a wish for docker.io's
 		}
 	}
-	if _, err := a.pullImage(ctx, s, name, f.insecure); err != nil {
+	if _, err := a.pullImage(ctx, s, name, image.PullOptions{RegistryOptions: image.RegistryOptions{Insecure: f.insecure}}); err != nil {
 		return nil, err
 	}
 	return s.Open(ctx, name)

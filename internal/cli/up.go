@@ -87,8 +87,8 @@ func (a *app) up(ctx context.Context, file, name string) (err error) {
 	log := serverLog(a.Err, &c.Server.Log, level)
 	s, err := server.Start(ctx, c, server.Options{
 		Data: data, Log: log, AccessLog: a.Out,
-		Pull: func(ctx context.Context, s *image.Store, ref string) error {
-			_, err := a.pullImage(ctx, s, ref, false)
+		Pull: func(ctx context.Context, s *image.Store, ref string, plugin bool) error {
+			_, err := a.pullImage(ctx, s, ref, image.PullOptions{Plugin: plugin})
 			return err
 		},
 	})

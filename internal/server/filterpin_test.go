@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -70,6 +71,15 @@ func TestFilterPinned(t *testing.T) {
 		t.Fatal(err)
 	}
 	module := fmt.Sprintf("module = \"oci://%s\"", ref)
+	if err := s.Reload(t.Context(), s.config(fmt.Sprintf(site, module, "tag:none"))); !errors.Is(err, image.ErrUnknownImage) {
+		t.Errorf("an image that is not there, of a server that pulls none: %v", err)
+	}
+	pulled := 0
+	s.o.Pull = func(ctx context.Context, images *image.Store, ref string, plugin bool) error {
+		pulled++
+		_, err := images.Pull(ctx, ref, image.PullOptions{Plugin: plugin})
+		return err
+	}
 	signed := fmt.Sprintf(site, module+fmt.Sprintf("\nkey = %q", file), "tag:signed")
 	if err := s.Reload(t.Context(), s.config(signed)); !errors.Is(err, image.ErrSignature) {
 		t.Errorf("an image that nobody signed: %v", err)
@@ -79,4 +89,7 @@ func TestFilterPinned(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.want("/", 200, "image")
+	if pulled != 1 {
+		t.Errorf("it was pulled %d times", pulled)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -37,6 +38,7 @@ type filters struct {
 	metrics    *proxywasm.Registry
 	dispatcher *dispatch.Dispatcher
 	gate       atomic.Pointer[gateway.Gateway] // for the calls of plugins
+	spools     filter.Spools                   // what bodies take in files, of all filters
 
 	mu      sync.Mutex
 	engine  *engine.Engine // nil before the first plugin
@@ -82,7 +84,7 @@ func (f *filters) route(r gateway.FilterRoute) (http.Handler, error) {
 		Answered: func(r *http.Request, filter string, l *proxywasm.LocalResponse) {
 			gateway.Answered(r, filter, l.Details)
 		},
-		Wait: u.wait, SpoolDir: f.s.o.Data,
+		Wait: u.wait, SpoolDir: f.s.o.Data, Spools: &f.spools,
 	}
 	if u.config.Server.Tracing != nil {
 		o.Timed = gateway.FilterSpan
@@ -111,6 +113,7 @@ func (f *filters) use(g *gateway.Gateway, refs []config.FilterRef) (*used, error
 	f.s.mu.Lock()
 	ctx, c := f.s.ctx, f.s.next
 	f.s.mu.Unlock()
+	f.spools.SetLimit(int64(c.Server.Limits.Spool))
 	u := &used{config: c}
 	for _, ref := range refs {
 		p, err := f.plugin(ctx, c, ref.Name)
@@ -227,7 +230,7 @@ func (f *filters) plugin(ctx context.Context, c *config.Config, name string) (*p
 
 // source fetches a filter's module, with its digest.
 func (f *filters) source(ctx context.Context, of *config.Filter) (module []byte, digest string, err error) {
-	o := image.PluginOptions{SHA256: of.SHA256}
+	o := image.PluginOptions{SHA256: of.SHA256, Stored: true}
 	if of.Key != "" {
 		if o.Key, err = os.ReadFile(string(of.Key)); err != nil {
 			return nil, "", fmt.Errorf("read the key: %w", err)
@@ -239,6 +242,13 @@ func (f *filters) source(ctx context.Context, of *config.Filter) (module []byte,
 		f.s.log.Debug("looking for a plugin", "filter", of.Name, "image", name)
 	}
 	p, err := f.s.images.Plugin(ctx, name, o)
+	if errors.Is(err, image.ErrUnknownImage) && f.s.o.Pull != nil {
+		f.s.log.Info("fetching image", "filter", of.Name, "image", of.Module.Image)
+		if err := f.s.o.Pull(ctx, f.s.images, of.Module.Image, true); err != nil {
+			return nil, "", err
+		}
+		p, err = f.s.images.Plugin(ctx, name, o)
+	}
 	if err != nil {
 		return nil, "", err
 	}

@@ -202,6 +202,9 @@ func testScans(t *testing.T, module string) {
 			t.Fatalf("%+v", p.Stats())
 		}
 	}
+	if n := s.filters.spools.Used(); n != 0 {
+		t.Errorf("%d bytes of bodies are said to be kept still", n)
+	}
 	if st := p.Stats(); st.Crashes > 0 {
 		t.Errorf("%d crashes\n%s", st.Crashes, s.log)
 	}

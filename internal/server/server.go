@@ -30,8 +30,9 @@ type Options struct {
 	Log       *slog.Logger // nil: slog.Default
 	AccessLog io.Writer
 	// Pull fetches an image that the store of images lacks; without it, one
-	// that lacks is an error.
-	Pull func(ctx context.Context, s *image.Store, ref string) error
+	// that lacks is an error. Plugin says that it is one of a filter
+	// ([image.PullOptions]).
+	Pull func(ctx context.Context, s *image.Store, ref string, plugin bool) error
 }
 
 // A Server is a whole that serves. It is made by Start and must be closed.
@@ -228,7 +229,7 @@ func (s *Server) source(ctx context.Context, m config.Module) (b []byte, img *im
 	var unknown *image.UnknownImageError
 	if errors.As(err, &unknown) && s.o.Pull != nil {
 		s.log.Info("fetching image", "image", m.Image)
-		if err := s.o.Pull(ctx, s.images, m.Image); err != nil {
+		if err := s.o.Pull(ctx, s.images, m.Image, false); err != nil {
 			return nil, nil, err
 		}
 		img, err = s.images.Open(ctx, m.Image)
