@@ -119,7 +119,7 @@ func TestEndlessStatementsEnd(t *testing.T) {
 		}
 	}
 	// A deadline of the guest ends the statement alone.
-	r := s.run(engine.Limits{Wall: time.Minute}, s.databases(), []string{"shop"},
+	r := s.run(engine.Limits{Wall: time.Hour}, s.databases(), []string{"shop"},
 		script.Step{SQL: endless, Query: true, Timeout: 50 * time.Millisecond}, script.Step{SQL: "SELECT count(*) FROM t", Query: true}, script.Step{SQL: long, Query: true})
 	if r.err != nil || !strings.Contains(r.results[0].Error, context.DeadlineExceeded.Error()) || r.results[1].Count != 1 || r.results[2].Code != 0 {
 		t.Errorf("%+v", r)
