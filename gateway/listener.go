@@ -18,23 +18,18 @@ import (
 	"github.com/hako-run/hako/config"
 )
 
-// A listener is one address of server.listen. Its socket stays open for as
-// long as the address is configured; the http.Server behind it is made anew
-// when settings that it cannot change have changed. Connections of the one
+// A listener is one address of server.listen. The http.Server behind it is made
+// anew when settings that it cannot change have changed. Connections of the one
 // before are served on and asked to close.
 type listener struct {
-	gateway *Gateway
-	config  config.Listen
-	socket  net.Listener
-	quic    *quicListener // nil without HTTP/3
+	*acceptor
+	quic *quicListener // nil without HTTP/3
 
 	mu       sync.Mutex
 	settings serverSettings
 	front    *front // in force; nil before the first configure
 	fronts   []*front
 	started  bool
-	stopped  chan struct{} // closed when no connection is accepted any more
-	stopOnce sync.Once
 	tasks    sync.WaitGroup
 }
 
@@ -97,12 +92,12 @@ func (g *Gateway) openListeners(c *config.Config) (all, opened []*listener, err 
 		if len(all) > kept {
 			continue
 		}
-		sockets, err := g.listen(want)
+		sockets, err := g.acceptors(want)
 		if err != nil {
 			return nil, opened, err
 		}
-		for _, socket := range sockets {
-			l := &listener{gateway: g, config: want, socket: socket, stopped: make(chan struct{})}
+		for _, a := range sockets {
+			l := &listener{acceptor: a}
 			all, opened = append(all, l), append(opened, l)
 		}
 	}
@@ -143,13 +138,6 @@ func removeStale(path string) {
 		return // in use: listening will say so
 	}
 	_ = os.Remove(path)
-}
-
-func (l *listener) address() string {
-	if l.socket.Addr().Network() == "unix" {
-		return "unix:" + l.socket.Addr().String()
-	}
-	return l.socket.Addr().String()
 }
 
 // configure puts settings in force, with a new http.Server where they differ.
@@ -264,7 +252,7 @@ func (l *listener) start() {
 	}
 	l.started = true
 	l.serve(l.front)
-	l.tasks.Go(l.accept)
+	l.tasks.Go(func() { l.each(l.accept) })
 	if l.quic != nil {
 		l.quic.start(l.front.server)
 	}
@@ -284,64 +272,27 @@ func (l *listener) serve(f *front) {
 	})
 }
 
-// accept hands connections to the front that is in force.
-func (l *listener) accept() {
-	slots, m := l.gateway.slots, l.gateway.metrics
-	for wait := time.Duration(0); ; {
-		if !slots.take(l.stopped) {
+// accept hands a connection to the front that is in force.
+func (l *listener) accept(conn net.Conn) {
+	conn = l.gateway.slots.wrap(conn, l.gateway.metrics.connections.Dec)
+	for {
+		l.mu.Lock()
+		f := l.front
+		f.open.Add(1)
+		l.mu.Unlock()
+		select {
+		case f.conns <- conn:
 			return
-		}
-		conn, err := l.socket.Accept()
-		if err != nil {
-			slots.give()
+		case <-f.closed: // the listener ends
+			f.open.Add(-1)
 			select {
 			case <-l.stopped:
+				_ = conn.Close()
 				return
 			default:
 			}
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			// Out of descriptors, mostly: what is served gives some back.
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			l.gateway.log.Warn("a connection could not be accepted", "listen", l.address(), "error", err, "again_in", wait.String())
-			select {
-			case <-time.After(wait):
-			case <-l.stopped:
-				return
-			}
-			continue
-		}
-		wait = 0
-		m.connections.Inc()
-		conn = slots.wrap(conn, m.connections.Dec)
-		for given := false; !given; {
-			l.mu.Lock()
-			f := l.front
-			f.open.Add(1)
-			l.mu.Unlock()
-			select {
-			case f.conns <- conn:
-				given = true
-			case <-f.closed: // the listener ends
-				f.open.Add(-1)
-				select {
-				case <-l.stopped:
-					_ = conn.Close()
-					return
-				default:
-				}
-			}
 		}
 	}
-}
-
-// stopAccepting closes the socket; what was accepted is served on.
-func (l *listener) stopAccepting() {
-	l.stopOnce.Do(func() {
-		close(l.stopped)
-		_ = l.socket.Close()
-	})
 }
 
 // retire ends a listener that is configured no more, when the last request of

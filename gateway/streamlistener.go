@@ -2,28 +2,20 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/hako-run/hako/config"
 )
 
-// A streamListener is one address of a stream. Its socket stays open for as
-// long as some stream has the address; connections go on beyond that.
+// A streamListener is one address of a stream. Connections go on when no stream
+// has it any more.
 type streamListener struct {
-	gateway *Gateway
-	config  config.Listen
-	socket  net.Listener
-	stream  atomic.Pointer[stream] // in force
+	*acceptor
+	stream atomic.Pointer[stream] // in force
 
-	started  bool // under Gateway.mu
-	stopped  chan struct{}
-	stopOnce sync.Once
-	task     sync.WaitGroup
+	started bool // under Gateway.mu
+	task    sync.WaitGroup
 }
 
 // A streamSocket is a listener and what is to be in force on it.
@@ -50,12 +42,12 @@ func (g *Gateway) openStreamListeners(s *state) (all []streamSocket, opened []*s
 			if len(all) > kept {
 				continue
 			}
-			sockets, err := g.listen(want)
+			sockets, err := g.acceptors(want)
 			if err != nil {
 				return nil, opened, err
 			}
-			for _, socket := range sockets {
-				l := &streamListener{gateway: g, config: want, socket: socket, stopped: make(chan struct{})}
+			for _, a := range sockets {
+				l := &streamListener{acceptor: a}
 				all, opened = append(all, streamSocket{l, n}), append(opened, l)
 			}
 		}
@@ -109,67 +101,28 @@ func (g *Gateway) drainStreams(ctx context.Context) {
 	}
 }
 
-func (l *streamListener) address() string {
-	if l.socket.Addr().Network() == "unix" {
-		return "unix:" + l.socket.Addr().String()
-	}
-	return l.socket.Addr().String()
-}
-
 // start begins to accept. It may be called again.
 func (l *streamListener) start() {
 	if !l.started {
 		l.started = true
-		l.task.Go(l.accept)
+		l.task.Go(func() { l.each(l.accept) })
 	}
 }
 
 // stop closes the socket. Afterwards no connection is accepted any more; those
 // that were go on.
 func (l *streamListener) stop() {
-	l.stopOnce.Do(func() {
-		close(l.stopped)
-		_ = l.socket.Close()
-	})
+	l.stopAccepting()
 	l.task.Wait()
 }
 
-func (l *streamListener) accept() {
-	g := l.gateway
-	for wait := time.Duration(0); ; {
-		if !g.slots.take(l.stopped) {
-			return
-		}
-		conn, err := l.socket.Accept()
-		if err != nil {
-			g.slots.give()
-			select {
-			case <-l.stopped:
-				return
-			default:
-			}
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			// Out of descriptors, mostly: what is served gives some back.
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			g.log.Warn("a connection could not be accepted", "listen", l.address(), "error", err, "again_in", wait.String())
-			select {
-			case <-time.After(wait):
-			case <-l.stopped:
-				return
-			}
-			continue
-		}
-		wait = 0
-		s := l.inForce()
-		g.metrics.connections.Inc()
-		g.streamConns.Go(func() {
-			defer g.metrics.connections.Dec()
-			defer g.slots.give()
-			s.serve(conn)
-		})
-	}
+func (l *streamListener) accept(conn net.Conn) {
+	g, s := l.gateway, l.inForce()
+	g.streamConns.Go(func() {
+		defer g.metrics.connections.Dec()
+		defer g.slots.give()
+		s.serve(conn)
+	})
 }
 
 // inForce returns the stream in force, with its state held.
