@@ -34,7 +34,7 @@ link=(
 	-Wl,--stack-first -Wl,-z,stack-size=8388608 -Wl,--gc-sections
 	-Wl,--strip-debug
 	-Wl,--wrap=chdir,--wrap=chmod,--wrap=close,--wrap=fchmod,--wrap=fopen,--wrap=fstat
-	-Wl,--wrap=iconv_open,--wrap=lseek,--wrap=lstat,--wrap=stat,--wrap=symlink
+	-Wl,--wrap=iconv_open,--wrap=lseek,--wrap=lstat,--wrap=rename,--wrap=stat,--wrap=symlink
 )
 configure=(
 	--prefix=/usr --sysconfdir=/etc/php

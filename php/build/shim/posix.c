@@ -252,6 +252,9 @@ __attribute__((constructor)) static void begin(void) {
 FILE *__real_fopen(const char *restrict, const char *restrict);
 FILE *__wrap_fopen(const char *restrict p, const char *restrict m) { return *p ? __real_fopen(p, m) : (no(ENOENT), NULL); }
 
+int __real_rename(const char *, const char *);
+int __wrap_rename(const char *from, const char *to) { return *from && *to ? __real_rename(from, to) : no(ENOENT); }
+
 // WASI takes a byte of whence.
 off_t __real_lseek(int, off_t, int);
 off_t __wrap_lseek(int fd, off_t offset, int whence) { return whence & ~3 ? no(EINVAL) : __real_lseek(fd, offset, whence); }
