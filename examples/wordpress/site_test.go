@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -32,8 +33,15 @@ func long(t *testing.T) {
 	}
 }
 
+var built = flag.String("hako", "", "test this `program`; without, one is built")
+
 // tools are built once for all tests.
 var tools = sync.OnceValues(func() (t struct{ hako, php string }, err error) {
+	t.php, err = php.Build()
+	if err != nil || *built != "" {
+		t.hako = *built
+		return t, err
+	}
 	dir, err := os.MkdirTemp("", "hako-wordpress-")
 	if err != nil {
 		return t, err
@@ -43,8 +51,7 @@ var tools = sync.OnceValues(func() (t struct{ hako, php string }, err error) {
 	if b, err := build.CombinedOutput(); err != nil {
 		return t, fmt.Errorf("build hako: %w: %s", err, b)
 	}
-	t.php, err = php.Build()
-	return t, err
+	return t, nil
 })
 
 // script runs one of the project's scripts and returns the last line of its
@@ -64,7 +71,7 @@ func script(name string, args ...string) (string, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if os.Getenv("HAKO_LONG") != "" {
-		if t, _ := tools(); t.hako != "" {
+		if t, _ := tools(); t.hako != "" && *built == "" {
 			os.RemoveAll(filepath.Dir(t.hako))
 		}
 	}
@@ -114,7 +121,7 @@ func (l *log) errors() (lines []string) {
 // made to its hako.toml.
 func newSite(t *testing.T, changes ...func(toml string) string) *site {
 	t.Helper()
-	built, err := tools()
+	tools, err := tools()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +131,8 @@ func newSite(t *testing.T, changes ...func(toml string) string) *site {
 	}
 	address := l.Addr().String()
 	l.Close()
-	s := &site{t: t, hako: built.hako, dir: filepath.Join(t.TempDir(), "site"), url: "http://" + address, log: &log{}}
-	s.run("init", "wordpress", "--listen", address, "--php", filepath.Join(built.php, php.Worker), "--php-cli", filepath.Join(built.php, php.CLI), s.dir)
+	s := &site{t: t, hako: tools.hako, dir: filepath.Join(t.TempDir(), "site"), url: "http://" + address, log: &log{}}
+	s.run("init", "wordpress", "--listen", address, "--php", filepath.Join(tools.php, php.Worker), "--php-cli", filepath.Join(tools.php, php.CLI), s.dir)
 	s.keepCompiled()
 	for _, change := range changes {
 		file := filepath.Join(s.dir, "hako.toml")
@@ -141,7 +148,6 @@ func newSite(t *testing.T, changes ...func(toml string) string) *site {
 			t.Fatal(err)
 		}
 	}
-	s.up()
 	t.Cleanup(func() {
 		s.stop(os.Interrupt)
 		if t.Failed() {
@@ -151,6 +157,7 @@ func newSite(t *testing.T, changes ...func(toml string) string) *site {
 			t.Logf("the server's log ends with\n%s", text[max(0, len(text)-8000):])
 		}
 	})
+	s.up()
 	return s
 }
 
@@ -188,7 +195,7 @@ func (s *site) up() {
 	if err := s.server.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(8 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		resp, err := http.Get(s.url + "/wp-includes/images/blank.gif")
 		if err == nil {
 			resp.Body.Close()

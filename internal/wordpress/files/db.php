@@ -41,6 +41,16 @@ $GLOBALS['@pdo'] = new Hako_PDO(
 		PDO::ATTR_TIMEOUT           => 30, // seconds that a writer waits for others
 	)
 );
+// There is nothing to do by the clock before the site is installed.
+if ( defined( 'DOING_CRON' ) ) {
+	$hako_installed = $GLOBALS['@pdo']->prepare( "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?" );
+	$hako_installed->execute( array( $GLOBALS['table_prefix'] . 'options' ) );
+	if ( ! $hako_installed->fetchColumn() ) {
+		exit;
+	}
+	unset( $hako_installed );
+}
+
 add_filter(
 	'pre_query_sqlite_db',
 	function ( $result, $translator, $statement ) {
