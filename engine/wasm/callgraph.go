@@ -17,10 +17,10 @@ const (
 
 	// maxIndirect is the greatest weight of a function that an indirect call
 	// can reach and that does not count itself.
-	maxIndirect = 64
+	maxIndirect = 256
 	// maxInline is the greatest weight of a function that is counted by its
 	// callers.
-	maxInline = 128
+	maxInline = 256
 	// maxStraight is the weight of code without a loop, calls included, after
 	// which a check comes in between.
 	maxStraight = 16384
