@@ -20,9 +20,10 @@ var (
 	// faults counts the faults of guests.
 	faults uint64
 	// goHandler is the handler of SIGSEGV that Go's runtime has.
-	goHandler uintptr
+	goHandler uintptr //lint:ignore U1000 onFault goes on with it
 )
 
+//lint:ignore U1000 its address is taken in assembly
 func onFault()
 func onFaultAddress() uintptr
 
