@@ -131,7 +131,7 @@ func (s *Service) discard(i *session) error {
 
 // warmID is the ID of warm-up requests, as logs and the app see it. Clients that
 // are not trusted cannot choose theirs.
-const warmID = "warm-up"
+const warmID = "hako-warm-up"
 
 // warm makes a request of an instance; what it answers matters little, but it
 // must answer.

@@ -4,7 +4,7 @@
  * compiles the scripts that administration and REST need, so that no request
  * does. There is nothing in it for visitors.
  */
-if ( 'warm-up' !== ( $_SERVER['HTTP_X_REQUEST_ID'] ?? '' ) && 'cli' !== PHP_SAPI ) {
+if ( 'hako-warm-up' !== ( $_SERVER['HTTP_X_REQUEST_ID'] ?? '' ) && 'cli' !== PHP_SAPI ) {
 	http_response_code( 404 );
 	exit;
 }
