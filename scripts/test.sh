@@ -40,8 +40,24 @@ done
 # of their own have no use for it.
 plain=${GOFLAGS-}
 export CGO_ENABLED=0 GOFLAGS="$plain -modfile=$(scripts/wazero.sh)" HAKO_GUARD_PAGES=on
-staticcheck=${HAKO_CACHE:-$HOME/.cache/hako}/staticcheck-0.8.2
-[ -x "$staticcheck/staticcheck" ] || GOFLAGS=$plain GOBIN=$staticcheck go install honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# tool NAME VERSION PACKAGE prints where a program is, after compiling it.
+tool() {
+	local dir=${HAKO_CACHE:-$HOME/.cache/hako}/$1-$2
+	[ -x "$dir/$1" ] || GOFLAGS=$plain GOBIN=$dir go install "$3@v$2" >&2
+	echo "$dir/$1"
+}
+staticcheck=$(tool staticcheck 0.8.2 honnef.co/go/tools/cmd/staticcheck)
+gotestsum=$(tool gotestsum 1.13.0 gotest.tools/gotestsum)
+
+# tests PACKAGES FLAGS... runs go test. A machine that is shared may stand still
+# for seconds, longer than some test's patience: the few that fail, unless by a
+# data race, are run again by themselves, at most twice, and the output says so.
+tests() {
+	local packages=$1
+	shift
+	HAKO_LONG=$long "$gotestsum" --format standard-quiet --rerun-fails=2 --rerun-fails-max-failures=5 \
+		--rerun-fails-run-root-test --rerun-fails-abort-on-data-race --packages="$packages" -- -vet=off -timeout $limit "$@"
+}
 
 part "format, vet, staticcheck"
 git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -s bash -S error
@@ -56,7 +72,7 @@ done
 for module in guest/filter examples/filters/{go,scan,waf} proxywasm/testdata/{go,higress}; do
 	GOFLAGS=$plain GOOS=wasip1 GOARCH=wasm go vet -C "$module" -tags no_fs_access ./...
 done
-GOFLAGS=$plain "$staticcheck/staticcheck" ./... # asks go outside of modules, too
+GOFLAGS=$plain "$staticcheck" ./... # asks go outside of modules, too
 
 part "build for every platform"
 make -s bin/hako
@@ -73,7 +89,7 @@ done <dependencies.txt
 
 part "tests"
 # Much of them waits: for timers, processes, disks.
-HAKO_LONG=$long go test -vet=off -p 3 -timeout $limit ./...
+tests ./... -p 3
 GOFLAGS=$plain go test -C examples/filters/waf -vet=off -tags no_fs_access ./...
 GOFLAGS=$plain go test -C guest/filter -vet=off ./...
 
@@ -83,7 +99,7 @@ part "tests under the race detector"
 # linked for all, and then hides what keeps others in order.
 mapfile -t concurrent < <(go list -f '{{range .Imports}}{{if or (eq . "sync") (eq . "sync/atomic")}}{{$.ImportPath}}{{"\n"}}{{end}}{{end}}' ./... |
 	grep -Ev '^$|/(examples|internal/guestbuild|php)(/|$)' | sort -u)
-CGO_ENABLED=1 go test -race -short -vet=off -timeout $limit "${concurrent[@]}"
+CGO_ENABLED=1 tests "${concurrent[*]}" -race -short
 
 printed=$(mktemp)
 for tour in run guestbook tour; do
