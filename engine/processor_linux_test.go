@@ -57,6 +57,9 @@ func TestBriefCallsMeasured(t *testing.T) {
 		return in.Usage().CPU - before
 	}
 	used() // has the instance's first check
+	for in.exact > 0 {
+		used() // on a machine that is shared, that one may have lasted
+	}
 	if first := used(); first < roughest || first > time.Millisecond {
 		t.Errorf("the first long call counted %v", first)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -20,11 +21,12 @@ func TestSlowClientsAreTold(t *testing.T) {
 			panic(http.ErrAbortHandler) // as an app does whose client has gone
 		}
 	}
-	h := startIn(t, dir, "[server]\nlisten = ['127.0.0.1:0', 'https://127.0.0.1:0']\ntls.certificates = [{ cert = 'a.pem', key = 'a.key' }]\ntimeouts.header = '200ms'\ntimeouts.body = '200ms'\ntimeouts.idle = '200ms'\n[[app]]\nname = 'a'\nimage = 'x.wasm'\n[[route]]\napp = 'a'\nmax_body = '1KiB'", Options{
+	h := startIn(t, dir, "[server]\nlisten = ['127.0.0.1:0', 'https://127.0.0.1:0']\ntls.certificates = [{ cert = 'a.pem', key = 'a.key' }]\ntimeouts.header = '2s'\ntimeouts.body = '2s'\ntimeouts.idle = '2s'\n[[app]]\nname = 'a'\nimage = 'x.wasm'\n[[route]]\napp = 'a'\nmax_body = '1KiB'", Options{
 		Apps: func(string) (App, error) { return appFunc(gaveUp), nil },
 	})
 	const okay = "HTTP/1.1 200 OK"
 	const late = "HTTP/1.1 408 Request Timeout"
+	var clients sync.WaitGroup
 	for i, address := range h.Addresses() {
 		for _, c := range []struct {
 			text string
@@ -42,33 +44,37 @@ func TestSlowClientsAreTold(t *testing.T) {
 			{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n", []string{okay, okay}},
 			{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + strings.Repeat("x", 2000) + "\r\n0\r\n\r\n", []string{"HTTP/1.1 413 Request Entity Too Large"}},
 		} {
-			var conn net.Conn
-			var err error
-			if i == 1 {
-				conn, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
-			} else {
-				conn, err = net.Dial("tcp", address)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-			if _, err := io.WriteString(conn, c.text); err != nil {
-				t.Error(err)
-			}
-			answer, _ := io.ReadAll(conn)
-			_ = conn.Close()
-			var got []string
-			for line := range strings.Lines(string(answer)) {
-				if strings.HasPrefix(line, "HTTP/") {
-					got = append(got, strings.TrimSpace(line))
+			clients.Go(func() {
+				var conn net.Conn
+				var err error
+				if i == 1 {
+					conn, err = tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+				} else {
+					conn, err = net.Dial("tcp", address)
 				}
-			}
-			if strings.Join(got, "|") != strings.Join(c.want, "|") {
-				t.Errorf("listener %d, %.70q: answered %q, want %q", i, c.text, got, c.want)
-			}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+				if _, err := io.WriteString(conn, c.text); err != nil {
+					t.Error(err)
+				}
+				answer, _ := io.ReadAll(conn)
+				_ = conn.Close()
+				var got []string
+				for line := range strings.Lines(string(answer)) {
+					if strings.HasPrefix(line, "HTTP/") {
+						got = append(got, strings.TrimSpace(line))
+					}
+				}
+				if strings.Join(got, "|") != strings.Join(c.want, "|") {
+					t.Errorf("listener %d, %.70q: answered %q, want %q", i, c.text, got, c.want)
+				}
+			})
 		}
 	}
+	clients.Wait()
 }
 
 // A body that nobody wants does not harm the requests that follow it.
