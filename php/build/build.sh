@@ -10,6 +10,9 @@
 #
 # Everything is kept in the cache by the hash of what it is made of: each
 # library, PHP's objects, and what is linked from them.
+#
+# With PHP_COUNT=1, they count how often their code runs, for
+# scripts/php-profile.sh, which makes the profile that is used without it.
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$PWD
@@ -25,6 +28,16 @@ flags=(
 	-D_WASI_EMULATED_GETPID -D_WASI_EMULATED_PROCESS_CLOCKS -DHAKO_OPCACHE
 	-Wno-unused-command-line-argument
 )
+# PHP itself is compiled with a profile of what it does most. Static functions
+# are known by their file's name without its folder, which differs, and the
+# targets of indirect calls are not counted.
+counts=$build/php.proftext
+profile=(-mllvm -static-func-full-module-prefix=false -mllvm -disable-vp)
+if [ -n "${PHP_COUNT-}" ]; then
+	profile+=(-fprofile-generate)
+else
+	profile+=(-fprofile-use=php.profdata)
+fi
 libs=(
 	-lwasi-emulated-signal -lwasi-emulated-mman -lwasi-emulated-getpid
 	-lwasi-emulated-process-clocks -lsetjmp
@@ -204,7 +217,8 @@ make_objects() {
 	# SQLite is not the -lsqlite3 that configure asks, and fnmatch is there.
 	printf '#define HAVE_%s 1\n' SQLITE3_{COLUMN_TABLE_NAME,ERRSTR,EXPANDED_SQL} FNMATCH >>"$1/main/php_config.h"
 	step "PHP $(version "$debian"): compile (8 minutes of processor time)"
-	makeargs=(LIBTOOL="$tools/bin/libtool" CFLAGS_CLEAN="-fno-common -w ${optimize[*]} -DP_tmpdir='\"/tmp\"'")
+	llvm-profdata-22 merge -o "$1/php.profdata" "$counts"
+	makeargs=(LIBTOOL="$tools/bin/libtool" CFLAGS_CLEAN="-fno-common -w ${optimize[*]} ${profile[*]} -DP_tmpdir='\"/tmp\"'")
 	rm -f "$1/objects"
 	make -C "$1" -pn 2>/dev/null | sed -n 's/^PHP_GLOBAL_OBJS = //p' | head -1 | tr ' ' '\n' | sed 's/\.lo$/.o/' | grep . >"$1/objects"
 	(
@@ -220,17 +234,17 @@ make_objects() {
 	LIST
 	includes=$(sed "s|$objects|$1|g; s|^|-I|; s| | -I|g" "$1/includes")
 	mkdir "$1/opcache"
-	printf '%s\n' "${opcache[@]}" | xargs -P2 -I{} "$tools/bin/cc" -w $includes -I"$1/source/ext/opcache" \
-		-c "$1/source/ext/opcache/{}.c" -o "$1/opcache/{}.o"
 	(
 		cd "$1"
+		printf '%s\n' "${opcache[@]}" | xargs -P2 -I{} "$tools/bin/cc" -w "${profile[@]}" $includes -I"$1/source/ext/opcache" \
+			-c "$1/source/ext/opcache/{}.c" -o "$1/opcache/{}.o"
 		"$sdk/bin/wasi-ar" rcs libphp.a $(cat objects) opcache/*.o
 		find . -name '*.dep' -delete
 	)
 }
 
 make_programs() {
-	local l archives=() includes c
+	local l archives=() includes c profile=("${profile[@]/php.profdata/$objects/php.profdata}")
 	step "PHP $(version "$debian"): link"
 	mkdir "$1/bin" "$1/lib" "$1/include"
 	cp "$root"/guest/c/*.h "$1/include"
@@ -239,7 +253,11 @@ make_programs() {
 		archives+=($(ls "$(eval "echo \$$l")"/lib/*.a))
 	done
 	includes=$(sed 's|^|-I|; s| | -I|g' "$objects/includes")
-	wrap "$1/bin/php-cc" "$tools/bin/cc" -std=gnu23 $includes -I"$programs/include" -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1
+	wrap "$1/bin/php-cc" "$tools/bin/cc" "${profile[@]}" -std=gnu23 $includes -I"$programs/include" -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1
+	if [ -n "${PHP_COUNT-}" ]; then
+		"$tools/bin/cc" -Wall -Werror -c counters.c -o "$1/lib/counters.o"
+		link+=(-Wl,--wrap=php_request_startup,--wrap=php_request_shutdown "$programs/lib/counters.o")
+	fi
 	{
 		printf '#!/bin/sh\nexec'
 		printf ' %q' "$sdk/bin/wasi-cc" "${flags[@]}" "${link[@]}"
@@ -283,13 +301,15 @@ make_programs() {
 	source=$cache/php-source-$({ version "$debian"; declare -f make_source; cat patches/php/*; } | hash)
 	into "$source" make_source
 	objects=$cache/php-objects-$({
-		echo "$source" "$tools" "$sqlite" "${configure[@]}" "${answers[@]}" "${optimize[@]}" "${opcache[@]}"
+		echo "$source" "$tools" "$sqlite" "${configure[@]}" "${answers[@]}" "${optimize[@]}" "${opcache[@]}" "${profile[@]}"
+		cat "$counts"
 		for l in "${libraries[@]}"; do eval "echo \$$l"; declare -f "${l}_ENV"; done
 		declare -f make_objects
 	} | hash)
 	into "$objects" make_objects
 	programs=$cache/php-$({
 		echo "$objects" "${flags[@]}" "${link[@]}" "${libs[@]}"
+		[ -z "${PHP_COUNT-}" ] || cat counters.c
 		declare -f make_programs make_posix
 		cat shim/*.c "$root"/guest/c/*.h
 		find ../sapi -type f 2>/dev/null | sort | xargs -r cat
