@@ -20,6 +20,10 @@ lib=$(sqlite/guest/build.sh)
 gcc -O2 -w -DSQLITE_THREADSAFE=0 -DSQLITE_OMIT_LOAD_EXTENSION -I"$lib" "$speedtest" "$sqlite/sqlite3-binding.c" -o "$cache/speedtest1" -lm
 "$sdk/bin/wasi-cc" -O3 -msimd128 -w -I"$lib" -D_WASI_EMULATED_GETPID "$speedtest" "$lib/libhakosqlite.a" \
 	-o "$cache/speedtest1.wasm" -lwasi-emulated-getpid
+# PHP's own benchmark, on PHP of the same source.
+php=${HAKO_PHP:-$(php/build/build.sh)}
+reference=$(php/phpt/reference.sh)
+bench=$(scripts/debsource.sh trixie php8.4)/Zend/bench.php
 GOOS=wasip1 GOARCH=wasm go build -buildvcs=false -o "$cache/sees.wasm" ./examples/sees
 edge=()
 if [ "$(id -u)" = 0 ]; then
@@ -27,5 +31,5 @@ if [ "$(id -u)" = 0 ]; then
 fi
 (cd bench && go build -buildvcs=false -o ../bin/bench-guests ./guests)
 step "measure"
-exec bin/bench-guests -wasi-cc "$sdk/bin/wasi-cc" -lua "$lua" -lua-native lua5.4 -start "$cache/sees.wasm" \
+exec bin/bench-guests -wasi-cc "$sdk/bin/wasi-cc" -lua "$lua" -lua-native lua5.4 -php "$php/php.wasm" -php-native "$reference/bin/php" -php-bench "$bench" -start "$cache/sees.wasm" \
 	-speedtest1 "$cache/speedtest1.wasm" -speedtest1-native "$cache/speedtest1" "${edge[@]}" "$@"

@@ -31,6 +31,9 @@ var (
 	clang    = flag.String("wasi-cc", "", "clang for WASI")
 	lua      = flag.String("lua", "", "Lua as a WASI module")
 	luaHere  = flag.String("lua-native", "", "Lua natively")
+	php      = flag.String("php", "", "PHP as a WASI module")
+	phpHere  = flag.String("php-native", "", "PHP natively")
+	phpBench = flag.String("php-bench", "", "PHP's Zend/bench.php")
 	speed    = flag.String("speedtest1", "", "SQLite's speedtest1 as a WASI module")
 	speedN   = flag.String("speedtest1-native", "", "SQLite's speedtest1 natively")
 	started  = flag.String("start", "", "a large WASI module that does little, to measure how it starts")
@@ -75,6 +78,11 @@ func main() {
 		script, err := os.ReadFile("bench/guests/bench.lua")
 		check(err)
 		programs = append(programs, &program{name: "lua", native: []string{*luaHere}, module: *lua, aot: edge(dir, "lua", *lua), args: []string{"-"}, stdin: script})
+	}
+	if *php != "" && strings.Contains("php", *only) {
+		script, err := os.ReadFile(*phpBench)
+		check(err)
+		programs = append(programs, &program{name: "php", native: []string{*phpHere}, module: *php, aot: edge(dir, "php", *php), args: []string{"-"}, stdin: script, timings: true})
 	}
 	if *speed != "" && strings.Contains("speedtest1", *only) {
 		// Not for WasmEdge: it is linked with Hako's VFS.
