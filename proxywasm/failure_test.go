@@ -17,20 +17,17 @@ import (
 func TestHostileCallbacks(t *testing.T) {
 	m := probeSource(t, ABI021)
 	for _, way := range []string{"trap", "spin", "bomb"} {
-		for _, cb := range []callback{onContextCreate, onRequestHeaders, onRequestBody, onRequestTrailers, onResponseHeaders, onResponseBody,
-			onResponseTrailers, onDone, onLog, onDelete} {
-			p := loadProbe(t, Config{Module: m, Limits: Limits{Memory: 16 << 20, CPU: 20 * time.Millisecond}})
+		for cb := range callbackCount {
+			if cb == onVMStart || cb == onConfigure {
+				continue // TestExit
+			}
+			d := &fakeDispatcher{}
+			foreign := &Foreign{}
+			foreign.Register("back", func(c *ForeignCall, _ []byte) ([]byte, Status) { c.Callback(1, nil); return nil, StatusOK })
+			p := loadProbe(t, Config{Module: m, Limits: Limits{Memory: 16 << 20, CPU: 20 * time.Millisecond}, Dispatcher: d, Foreign: foreign,
+				Allow: []string{"http_call:*", "grpc_call:*", "redis:*", "foreign:*"}})
 			p.do(cb, func(c *probeCall) { c.guest(way) })
-			x := get()
-			x.ResponseHeaders, x.RequestTrailers, x.ResponseTrailers = MakeHeaders(":status", "200"), &Headers{}, &Headers{}
-			s := p.plugin.NewStream(0, x)
-			s.RequestHeaders(false)
-			s.RequestBody([]byte("x"), false)
-			s.RequestTrailers()
-			s.ResponseHeaders(false)
-			s.ResponseBody([]byte("x"), false)
-			s.ResponseTrailers()
-			s.Close()
+			everyCallback(t, p, d, cb)
 			crashed := way != "bomb" // which only gets no more
 			st := p.plugin.Stats()
 			if (st.Crashes > 0) != crashed {
@@ -44,14 +41,79 @@ func TestHostileCallbacks(t *testing.T) {
 			p.on(onDone, func(*probeCall) uint32 { return 1 })
 			p.clock.advance(time.Hour)
 			waitFor(t, "a VM", func() bool { return p.plugin.Stats().VMs == 1 })
-			x = get()
-			s = p.plugin.NewStream(0, x)
+			x := get()
+			s := p.plugin.NewStream(0, x)
 			if a := s.RequestHeaders(true); a != Continue || x.Local() != nil {
 				t.Errorf("after %s in %s: %v, %v", way, callbackTypes[cb].name, a, x.Local())
 			}
 			s.Close()
 		}
 	}
+}
+
+// everyCallback has a probe go through what brings a callback about.
+func everyCallback(t *testing.T, p *probe, d *fakeDispatcher, cb callback) {
+	asked := map[callback]func(*probeCall) Status{
+		onTick: func(c *probeCall) Status { return c.with("proxy_set_tick_period_milliseconds", 1) },
+		onQueueReady: func(c *probeCall) Status {
+			c.with("proxy_register_shared_queue", "q", c.out(0))
+			return c.with("proxy_enqueue_shared_queue", int(c.out32(0)), "x")
+		},
+		onHTTPCallResponse: func(c *probeCall) Status {
+			return c.with("proxy_http_call", "at once", callPairs, "", "", 0, c.out(0))
+		},
+		onRedisResponse: func(c *probeCall) Status { return c.with("proxy_redis_call", "cache", "*1\r\n", c.out(0)) },
+		onForeign:       func(c *probeCall) Status { return c.with("proxy_call_foreign_function", "back", "", 0, 0) },
+	}
+	for _, of := range []callback{onGRPCInitialMetadata, onGRPCReceive, onGRPCTrailingMetadata, onGRPCClose} {
+		asked[of] = func(c *probeCall) Status { return c.with("proxy_grpc_stream", "g", "s", "m", "", c.out(0)) }
+	}
+	begin := onRequestHeaders
+	if onNewConnection <= cb && cb <= onUpstreamClose {
+		begin = onNewConnection
+	}
+	if ask := asked[cb]; ask != nil {
+		p.do(begin, func(c *probeCall) {
+			if status := ask(c); status != StatusOK {
+				t.Errorf("what leads to %s: %v", callbackTypes[cb].name, status)
+			}
+		})
+	}
+	x := get()
+	x.ResponseHeaders, x.RequestTrailers, x.ResponseTrailers = MakeHeaders(":status", "200"), &Headers{}, &Headers{}
+	s := p.plugin.NewStream(0, x)
+	defer s.Close()
+	if begin == onNewConnection {
+		s.NewConnection()
+		s.DownstreamData([]byte("x"), false)
+		s.UpstreamData([]byte("x"), false)
+		s.UpstreamClose(PeerRemote)
+		s.DownstreamClose(PeerRemote)
+		return
+	}
+	s.RequestHeaders(false)
+	if asked[cb] != nil {
+		p.clock.advance(time.Millisecond)
+		for _, e := range d.events {
+			e.InitialMetadata(&Headers{})
+			e.Message([]byte("x"))
+			e.TrailingMetadata(&Headers{})
+			e.Close(14, "")
+		}
+		for _, done := range d.redis {
+			done(nil, nil)
+		}
+		waitFor(t, callbackTypes[cb].name, func() bool {
+			return p.plugin.Stats().Crashes > 0 || p.saw(cb)
+		})
+	}
+	s.RequestMetadata(1)
+	s.RequestBody([]byte("x"), false)
+	s.RequestTrailers()
+	s.ResponseHeaders(false)
+	s.ResponseMetadata(1)
+	s.ResponseBody([]byte("x"), false)
+	s.ResponseTrailers()
 }
 
 // TestFailure: the streams of a VM that fails pass, or get a 503, or are reset.
@@ -157,7 +219,9 @@ func TestBackoff(t *testing.T) {
 // TestManyCalls: ten million host calls are fine, or too long, but no harm.
 func TestManyCalls(t *testing.T) {
 	times := uint64(200_000)
-	if testing.Short() {
+	if *long {
+		times = 10_000_000
+	} else if testing.Short() {
 		times = 20_000
 	}
 	inRequest(t, Config{Limits: Limits{CPU: time.Minute}}, get(), func(c *probeCall) {

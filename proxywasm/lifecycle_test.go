@@ -1,9 +1,12 @@
 package proxywasm
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func get() *Exchange {
@@ -67,4 +70,42 @@ func TestRefusedConfiguration(t *testing.T) {
 			t.Errorf("%s: %v", callbackTypes[cb].name, err)
 		}
 	}
+}
+
+// TestLoadCancelled: whoever waits for a plugin to start can stop waiting,
+// whatever it does meanwhile.
+func TestLoadCancelled(t *testing.T) {
+	m := probeSource(t, ABI021)
+	for _, cb := range []callback{onInitialize, onMain, onVMStart, onConfigure} {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := newProbe(t)
+		p.do(cb, func(c *probeCall) {
+			cancel()
+			c.guest("spin")
+		})
+		name := fmt.Sprintf("%s/%p", t.Name(), p)
+		probes.Store(name, p)
+		if _, err := Load(ctx, Config{Module: m, Name: name, Limits: Limits{Start: time.Hour}}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%d: %v", cb, err)
+		}
+	}
+}
+
+// TestVoidCallbacks: callbacks without a result agree to everything.
+func TestVoidCallbacks(t *testing.T) {
+	p := loadProbe(t, Config{Module: probeSource(t, ABI020, "VOID")})
+	s := p.plugin.NewStream(0, get())
+	a, b := s.RequestHeaders(false), s.RequestBody([]byte("x"), true)
+	if a != Continue || b != Continue || string(s.TakeBody(Request)) != "x" {
+		t.Errorf("%v, %v", a, b)
+	}
+	s.Close()
+	if got := p.calls(); !strings.HasSuffix(got, "done(2) log(2) delete(2)") {
+		t.Error(got)
+	}
+	s = p.plugin.NewStream(0, &Exchange{})
+	if a, b := s.NewConnection(), s.DownstreamData([]byte("x"), true); a != Continue || b != Continue {
+		t.Errorf("%v, %v", a, b)
+	}
+	s.Close()
 }

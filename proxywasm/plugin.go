@@ -60,7 +60,7 @@ const (
 )
 
 // Load starts a plugin and has it read its configurations; it fails if it
-// refuses one (ErrConfigure), fails, or is none (ErrNoPlugin).
+// refuses one (ErrConfigure), fails, is none (ErrNoPlugin), or ctx ends.
 func Load(ctx context.Context, cfg Config) (*Plugin, error) {
 	if cfg.Module == nil {
 		return nil, fmt.Errorf("load plugin %q: it has no module", cfg.Name)
@@ -78,7 +78,7 @@ func Load(ctx context.Context, cfg Config) (*Plugin, error) {
 	}
 	p.metrics.init()
 	p.streams.Store(1)
-	first, err := p.startVM()
+	first, err := p.startVM(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load plugin %q: %w", cfg.Name, err)
 	}
@@ -128,20 +128,20 @@ func (p *Plugin) newVM() *vm {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.numbers++
-	return &vm{plugin: p, profile: p.profile, number: p.numbers, nextHTTP: 1, contexts: map[uint32]*scope{}}
+	return &vm{plugin: p, profile: p.profile, ctx: context.Background(), number: p.numbers, nextHTTP: 1, contexts: map[uint32]*scope{}}
 }
 
 // startVM makes a VM from the beginning.
-func (p *Plugin) startVM() (*vm, error) {
+func (p *Plugin) startVM(ctx context.Context) (*vm, error) {
 	v := p.newVM()
 	err := v.open(func(c engine.Config) (*engine.Instance, error) {
-		return p.cfg.Module.Instantiate(context.Background(), c)
+		return p.cfg.Module.Instantiate(ctx, c)
 	})
 	if err != nil {
 		return nil, err
 	}
 	v.mu.Lock()
-	err = v.start()
+	err = v.start(ctx)
 	v.mu.Unlock()
 	if err != nil {
 		v.discard()
@@ -169,7 +169,7 @@ func (p *Plugin) makeVM() (*vm, error) {
 	if p.template != nil {
 		return p.forkVM()
 	}
-	return p.startVM()
+	return p.startVM(context.Background())
 }
 
 // discard ends a VM that was in no use, without a word to the plugin.

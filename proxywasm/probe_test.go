@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -238,6 +239,15 @@ func (p *probe) has(call string) bool {
 		}
 	}
 	return false
+}
+
+// saw tells whether a callback was made, with whatever arguments.
+func (p *probe) saw(cb callback) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.seen, func(s string) bool {
+		return strings.HasPrefix(s, strings.TrimPrefix(callbackTypes[cb].name, "proxy_on_")+"(")
+	})
 }
 
 // put writes data where the guest's allocator does not, and returns where.

@@ -213,6 +213,17 @@ func TestContinueInsideAndLater(t *testing.T) {
 	})
 	p.tick(t)
 	waitFor(t, "the tick", func() bool { return x.Resumed(Request) == 1 })
+	for range 2 { // the choice ends with the callback
+		done := make(chan bool)
+		p.do(onTick, func(c *probeCall) {
+			defer close(done)
+			c.expect(t, StatusBadArgument, "proxy_get_header_map_value", 0, ":method", c.out(0), c.out(1))
+			c.expect(t, StatusOK, "proxy_set_effective_context", int(id))
+			c.gives(t, "GET", "proxy_get_header_map_value", 0, ":method")
+		})
+		p.tick(t)
+		<-done
+	}
 	if err := s.Wait(context.Background(), Request); err != nil {
 		t.Error(err)
 	}

@@ -59,7 +59,7 @@ func TestOutput(t *testing.T) {
 
 // TestPoll: waiting is over at once, however long it was to be.
 func TestPoll(t *testing.T) {
-	inRequest(t, Config{Env: []string{"A=b"}}, get(), func(c *probeCall) {
+	p := inRequest(t, Config{Env: []string{"A=b"}}, get(), func(c *probeCall) {
 		sub := make([]byte, 48)
 		le.PutUint32(sub[16:], 1)                 // the monotonic clock
 		le.PutUint64(sub[24:], uint64(time.Hour)) // relative
@@ -80,6 +80,15 @@ func TestPoll(t *testing.T) {
 			t.Errorf("random_get: %d", got)
 		}
 	})
+	// The time of day is right again in the next callback.
+	p.do(onRequestHeaders, func(c *probeCall) {
+		if got := c.call("clock_time_get", 0, 0, c.out(0)); got != 0 || c.out64(0) != uint64(newFakeClock().Now().UnixNano()) {
+			t.Errorf("clock_time_get: %d, %d", got, c.out64(0))
+		}
+	})
+	s := p.plugin.NewStream(0, get())
+	s.RequestHeaders(true)
+	s.Close()
 }
 
 func TestTime(t *testing.T) {

@@ -30,6 +30,7 @@ type vm struct {
 	dead atomic.Bool  // it has failed
 
 	mu       sync.Mutex
+	ctx      context.Context // of Load while it starts
 	stack    [8]uint64
 	room     [1]uint64 // the allocator's
 	phase    phase
@@ -112,15 +113,17 @@ func (vm *vm) find() (err error) {
 	return nil
 }
 
-// start runs what a plugin does when it is loaded, and configures its roots.
-func (vm *vm) start() error {
-	ctx := context.Background()
+// start runs what a plugin does when it is loaded, and configures its roots,
+// unless ctx ends.
+func (vm *vm) start(ctx context.Context) error {
+	vm.ctx = ctx
+	defer func() { vm.ctx = context.Background() }()
 	if vm.profile.Start != "" {
-		if _, err := vm.in.Call(ctx, vm.profile.Start); err != nil {
+		if _, err := vm.in.Call(vm.ctx, vm.profile.Start); err != nil {
 			return fmt.Errorf("%s: %w", vm.profile.Start, err)
 		}
 		if main := vm.profile.main; main.name != "" {
-			if _, err := vm.in.Call(ctx, main.name, make([]uint64, main.params)...); err != nil {
+			if _, err := vm.in.Call(vm.ctx, main.name, make([]uint64, main.params)...); err != nil {
 				return fmt.Errorf("%s: %w", main.name, err)
 			}
 		}
@@ -179,7 +182,7 @@ func (vm *vm) call(c *scope, cb callback, args ...uint64) (uint64, bool) {
 			return 0, false
 		}
 	}
-	err := vm.functions[cb].CallWithStack(context.Background(), vm.stack[:])
+	err := vm.functions[cb].CallWithStack(vm.ctx, vm.stack[:])
 	before := vm.used
 	vm.used = vm.in.Usage()
 	vm.current, vm.effective = nil, nil

@@ -49,6 +49,8 @@ EXPORT(malloc) void *malloc_(size_t size) { __builtin_trap(); }
 EXPORT(_start) void start(void) { hook(1000, 0, 0, 0, 0, 0); }
 #else
 EXPORT(_initialize) void initialize(void) { hook(1000, 0, 0, 0, 0, 0); }
+// It exports _start, too, which is not to be called then.
+EXPORT(_start) void start(void) { __builtin_trap(); }
 EXPORT(main) int main_(int argc, char **argv) { return hook(1002, argc, (uint32_t)argv, 0, 0, 0); }
 #endif
 
@@ -250,6 +252,15 @@ uint32_t many(uint32_t times) {
 #define ON2V(number, name) EXPORT(name) void name(uint32_t a, uint32_t b) { hook(number, a, b, 0, 0, 0); }
 #define ON3(number, name) EXPORT(name) uint32_t name(uint32_t a, uint32_t b, uint32_t c) { return hook(number, a, b, c, 0, 0); }
 #define ON3V(number, name) EXPORT(name) void name(uint32_t a, uint32_t b, uint32_t c) { hook(number, a, b, c, 0, 0); }
+
+#ifdef VOID // no callback has a result
+#undef ON1
+#undef ON2
+#undef ON3
+#define ON1 ON0
+#define ON2 ON2V
+#define ON3 ON3V
+#endif
 
 ON2V(0, proxy_on_context_create)
 ON2(1, proxy_on_vm_start)
