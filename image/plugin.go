@@ -110,7 +110,10 @@ func (s *Store) openPlugin(ctx context.Context, ref string, o PluginOptions) (*I
 
 func (s *Store) pluginFile(name, digest string) (*Plugin, error) {
 	f, err := os.Open(name)
-	if err != nil {
+	switch _, wrong := ParseReference(name); {
+	case errors.Is(err, os.ErrNotExist) && wrong == nil && strings.Contains(name, "/") && !strings.HasSuffix(name, ".wasm"):
+		return nil, fmt.Errorf("load plugin: %w; if it is an image, write oci://%s", err, name)
+	case err != nil:
 		return nil, fmt.Errorf("load plugin: %w", err)
 	}
 	defer f.Close()
@@ -133,9 +136,41 @@ func (s *Store) pluginFile(name, digest string) (*Plugin, error) {
 
 func checkModule(b []byte) error {
 	if !bytes.HasPrefix(b, []byte("\x00asm")) {
-		return errorOf(ErrNoModule, "it is not a Wasm module")
+		return errorOf(ErrNoModule, "it is not a Wasm module: %s", whatInstead(b))
 	}
 	return nil
+}
+
+// otherFiles are what is taken for a module, by how it begins.
+var otherFiles = []struct{ begins, is string }{
+	{"\x1f\x8b", "it is compressed; gunzip unpacks it"},
+	{"\x28\xb5\x2f\xfd", "it is compressed; zstd -d unpacks it"},
+	{"PK\x03\x04", "it is a zip archive; unpack it"},
+	{"(module", "it is a module in text form; wat2wasm translates it"},
+	{"version https://git-lfs", "it is what Git keeps in the place of a large file; git lfs pull fetches that"},
+	{"<", "it is a page of HTML or XML; download the file itself"},
+	{"{", "it is JSON"},
+	{"\x7fELF", "it is a program for Linux; compile it for Wasm (wasm32-wasip1)"},
+	{"MZ", "it is a program for Windows; compile it for Wasm (wasm32-wasip1)"},
+	{"\xcf\xfa\xed\xfe", "it is a program for macOS; compile it for Wasm (wasm32-wasip1)"},
+	{"!<arch>", "it is a library to be linked; link it to a module"},
+	{"BC\xc0\xde", "it is LLVM's bitcode; compile it to a module"},
+}
+
+// whatInstead says what something is that is no module.
+func whatInstead(b []byte) string {
+	if len(b) == 0 {
+		return "it is empty"
+	}
+	for _, o := range otherFiles {
+		if bytes.HasPrefix(b, []byte(o.begins)) {
+			return o.is
+		}
+	}
+	if len(b) > 262 && string(b[257:262]) == "ustar" {
+		return "it is a tar archive; unpack it"
+	}
+	return fmt.Sprintf("it begins with %q", b[:min(len(b), 8)])
 }
 
 // isPlugin reports whether the manifest is that of a plugin and of nothing

@@ -108,22 +108,54 @@ var callbackTypes = [callbackCount]struct {
 // Inspect reads what a plugin is of its module, without running it. The error
 // wraps ErrNoPlugin; what could be read is returned with it.
 func Inspect(m *engine.Module) (*Profile, error) {
-	p := &Profile{}
 	functions := map[string]wasm.FuncType{}
 	for _, e := range m.Exports() {
 		if e.Kind == wasm.FuncKind {
 			functions[e.Name] = e.Type
 		}
 	}
+	var imports []function
+	for _, im := range m.Imports() {
+		imports = append(imports, function{im.Module, im.Name})
+	}
+	return inspect(m.Name(), functions, imports)
+}
+
+// InspectSource is Inspect of a module that is not compiled, and perhaps cannot
+// be, as it imports what is not there. Of what is no module, the profile is
+// nil.
+func InspectSource(name string, source []byte) (*Profile, error) {
+	m, err := wasm.Decode(source)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", name, ErrNoPlugin, err)
+	}
+	functions := map[string]wasm.FuncType{}
+	for _, e := range m.Exports() {
+		if t, ok := m.FuncType(e.Index); ok && e.Kind == wasm.FuncKind {
+			functions[e.Name] = t
+		}
+	}
+	var imports []function
+	for _, im := range m.Imports() {
+		imports = append(imports, function{im.Module, im.Name})
+	}
+	return inspect(name, functions, imports)
+}
+
+// function names one that is imported.
+type function struct{ module, name string }
+
+func inspect(module string, functions map[string]wasm.FuncType, imports []function) (*Profile, error) {
+	p := &Profile{}
 	for abi, name := range abiNames {
 		if _, ok := functions["proxy_abi_version_"+strings.ReplaceAll(name, ".", "_")]; ok && ABI(abi) != ABIUnknown {
 			p.ABI = ABI(abi)
 		}
 	}
-	for _, im := range m.Imports() {
-		name := im.Module + "." + im.Name
+	for _, im := range imports {
+		name := im.module + "." + im.name
 		p.Imports = append(p.Imports, name)
-		if im.Module == hostModule && !known(im.Name) {
+		if im.module == hostModule && !known(im.name) {
 			p.Missing = append(p.Missing, name)
 		}
 	}
@@ -169,12 +201,14 @@ func Inspect(m *engine.Module) (*Profile, error) {
 	p.HTTP = p.has(onRequestHeaders) || p.has(onRequestBody) || p.has(onResponseHeaders) || p.has(onResponseBody) || p.has(onLog)
 	p.TCP = p.has(onNewConnection) || p.has(onDownstreamData) || p.has(onUpstreamData)
 	switch {
+	case p.ABI == ABIUnknown && len(p.Callbacks) == 0 && p.Start == "_start":
+		return p, fmt.Errorf("%s: %w: it is a program, which runs and ends; a plugin in Go is built with -buildmode=c-shared, one in C with -mexec-model=reactor", module, ErrNoPlugin)
 	case p.ABI == ABIUnknown:
-		return p, fmt.Errorf("%s: it exports no proxy_abi_version_... of 0.1.0, 0.2.0, 0.2.1 or 0.2.100: %w", m.Name(), ErrNoPlugin)
+		return p, fmt.Errorf("%s: %w: it exports no proxy_abi_version_... of 0.1.0, 0.2.0, 0.2.1 or 0.2.100; an SDK of Proxy-Wasm adds that", module, ErrNoPlugin)
 	case p.Allocator == "":
-		return p, fmt.Errorf("%s: it exports neither proxy_on_memory_allocate nor malloc: %w", m.Name(), ErrNoPlugin)
+		return p, fmt.Errorf("%s: %w: it exports neither proxy_on_memory_allocate nor malloc, by which a host gives it data; a linker exports it with --export=malloc", module, ErrNoPlugin)
 	case len(wrong) > 0:
-		return p, fmt.Errorf("%s: %s are not of the type that a host calls: %w", m.Name(), strings.Join(wrong, ", "), ErrNoPlugin)
+		return p, fmt.Errorf("%s: %w: %s have parameters or results that no ABI has; is it made for another version?", module, ErrNoPlugin, strings.Join(wrong, ", "))
 	}
 	return p, nil
 }

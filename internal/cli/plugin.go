@@ -36,25 +36,43 @@ func (s *pluginSource) flags(cmd *cobra.Command) {
 	insecureFlag(cmd, &s.insecure)
 }
 
-// load reads the plugin and compiles it. Close ends the engine.
-func (s *pluginSource) load(ctx context.Context, a *app, source string) (p *image.Plugin, m *engine.Module, close func(), err error) {
+// read reads the plugin.
+func (s *pluginSource) read(ctx context.Context, a *app, source string) (p *image.Plugin, err error) {
 	o := image.PluginOptions{SHA256: s.sha256}
 	o.Insecure = s.insecure
 	if s.key != "" {
 		if o.Key, err = os.ReadFile(a.path(s.key)); err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
 	}
 	data, err := a.dataDir()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	if p, err = image.OpenStore(imagesDir(data), image.Options{}).Plugin(ctx, source, o); err != nil {
-		return nil, nil, nil, imageError(err)
+		return nil, imageError(err)
+	}
+	return p, nil
+}
+
+// load reads the plugin and compiles it. Close ends the engine.
+func (s *pluginSource) load(ctx context.Context, a *app, source string) (m *engine.Module, close func(), err error) {
+	p, err := s.read(ctx, a, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.compilePlugin(ctx, p)
+}
+
+// compilePlugin compiles a plugin. Close ends the engine.
+func (a *app) compilePlugin(ctx context.Context, p *image.Plugin) (m *engine.Module, close func(), err error) {
+	data, err := a.dataDir()
+	if err != nil {
+		return nil, nil, err
 	}
 	cache := filepath.Join(data, "compiled")
 	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	e, err := engine.New(engine.Options{
 		CacheDir: cache,
@@ -62,11 +80,13 @@ func (s *pluginSource) load(ctx context.Context, a *app, source string) (p *imag
 		Imports:  proxywasm.WithImports,
 	})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	if m, err = e.Compile(ctx, p.Name, p.Module); err != nil {
-		e.Close()
-		return nil, nil, nil, err
+	if m, err = a.compile(ctx, e, p.Name, p.Module); err != nil {
+		if ctx.Err() == nil { // else it may be compiling, for whom nobody waits
+			e.Close()
+		}
+		return nil, nil, err
 	}
-	return p, m, func() { m.Close(); e.Close() }, nil
+	return m, func() { m.Close(); e.Close() }, nil
 }

@@ -29,6 +29,15 @@ func greetingPlugin(t *testing.T) string {
 	return guestbuild.C(t, []string{"-O2", "-mexec-model=reactor", "-I", filepath.Dir(pluginHeader), "../../examples/filters/c/greeting.c"}, pluginHeader)
 }
 
+// goPlugin builds the plugin in Go and has it compiled, for that takes long
+// enough to be told.
+func (h *harness) goPlugin() string {
+	h.t.Helper()
+	plugin := guestbuild.Go(h.t, "../../proxywasm/testdata/go", "-buildmode=c-shared")
+	h.run("", "plugin", "inspect", plugin)
+	return plugin
+}
+
 // fileOf makes a file and returns its name.
 func fileOf(t *testing.T, name, content string) string {
 	t.Helper()
@@ -57,7 +66,7 @@ func TestPluginInspect(t *testing.T) {
 		"callbacks  proxy_on_context_create\n", "           proxy_on_response_headers\n", "env.proxy_send_local_response\n")
 
 	var v pluginJSON
-	if err := json.Unmarshal([]byte(h.ok("plugin", "inspect", "--json", "--root", "auth", guestbuild.Go(t, "../../proxywasm/testdata/go", "-buildmode=c-shared"))), &v); err != nil {
+	if err := json.Unmarshal([]byte(h.ok("plugin", "inspect", "--json", "--root", "auth", h.goPlugin())), &v); err != nil {
 		t.Fatal(err)
 	}
 	if v.ABI != "0.2.0" || v.SDK != "Go" || !v.HTTP || !v.TCP || v.Start != "_initialize" || v.Forks == nil || v.Problem != "" ||
@@ -95,6 +104,46 @@ func TestPluginInspect(t *testing.T) {
 		t.Errorf("a module that is no plugin: exit code %d", code)
 	}
 	h.fails(exitFailed, "not a Wasm module", "plugin", "inspect", fileOf(t, "x.wasm", "x"))
+}
+
+// TestPluginInspectOdd: what is no plugin is said to be what it is, with what
+// to do about it.
+func TestPluginInspectOdd(t *testing.T) {
+	h := newHarness(t)
+	guestbuild.ShareCompiled(t, h.data)
+	for text, want := range map[string]string{
+		"":                "it is empty",
+		"hello, world":    `it begins with "hello, w"`,
+		"\x1f\x8b\x08":    "gunzip",
+		"(module)":        "wat2wasm",
+		"<!DOCTYPE html>": "page",
+		"version https://git-lfs.github.com/spec/v1\n": "git lfs pull",
+		"\x7fELF\x02": "a program for Linux",
+		strings.Repeat("\x00", 257) + "ustar\x00": "tar archive",
+		"\x00asm\x0d\x00\x01\x00":                 "compile it for preview 1",
+		"\x00asm\x01\x00\x00\x00\x01\x7f":         "is it a WebAssembly module",
+	} {
+		h.fails(exitFailed, want, "plugin", "inspect", fileOf(t, "odd.wasm", text))
+	}
+	h.fails(exitFailed, "if it is an image, write oci://ghcr.io/acme/waf:1", "plugin", "inspect", "ghcr.io/acme/waf:1")
+
+	inspect := func(want, code string, flags ...string) {
+		t.Helper()
+		module := guestbuild.C(t, append([]string{"-O2", "-nostdlib", "-fno-builtin", fileOf(t, "odd.c", code)}, flags...))
+		status, out, errs := h.run("", "plugin", "inspect", module)
+		if has(t, out, want); status != exitFailed {
+			t.Errorf("exit code %d: %s", status, errs)
+		}
+	}
+	const export, abi = "#define E(n) __attribute__((export_name(#n)))\n", "E(proxy_abi_version_0_2_1) void abi(void) {}\n"
+	const allocator = "E(malloc) void *allocate(unsigned long n) { return 0; }\n"
+	inspect("-buildmode=c-shared", "void _start(void) {}")
+	inspect("an SDK of Proxy-Wasm adds that", export+"E(f) void f(void) {}", "-Wl,--no-entry")
+	inspect("--export=malloc", export+abi, "-Wl,--no-entry")
+	inspect("proxy_on_tick have parameters or results that no ABI has", export+abi+allocator+"E(proxy_on_tick) double tick(double d) { return d; }", "-Wl,--no-entry")
+	// What is not there is listed, beside all that is.
+	inspect("missing    env.proxy_dance\nproblem    it imports functions", export+abi+allocator+
+		"__attribute__((import_module(\"env\"), import_name(\"proxy_dance\"))) int dance(void);\nE(proxy_on_tick) void tick(int n) { dance(); }", "-Wl,--no-entry")
 }
 
 func TestPluginRun(t *testing.T) {
@@ -178,7 +227,7 @@ metrics
 func TestPluginRunGo(t *testing.T) {
 	h := newHarness(t)
 	guestbuild.ShareCompiled(t, h.data)
-	plugin := guestbuild.Go(t, "../../proxywasm/testdata/go", "-buildmode=c-shared")
+	plugin := h.goPlugin()
 	get := fileOf(t, "get.http", "GET /a HTTP/1.1\nHost: shop.test\nAuthorization: token\n")
 	recording := filepath.Join(t.TempDir(), "recording")
 	flags := []string{"plugin", "run", plugin, "--root", "auth", "--config", "@" + fileOf(t, "config", "auth"), "--request", get, "--cpu", "20s", "--wait", "20s"}

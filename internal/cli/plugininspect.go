@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -63,26 +64,45 @@ func (a *app) inspectPlugin(ctx context.Context, source string, from *pluginSour
 	if err != nil {
 		return err
 	}
-	p, m, closeEngine, err := from.load(ctx, a, source)
+	p, err := from.read(ctx, a, source)
 	if err != nil {
 		return err
 	}
-	defer closeEngine()
-	profile, problem := proxywasm.Inspect(m)
+	profile, problem := proxywasm.InspectSource(p.Name, p.Module)
+	if profile == nil {
+		profile = &proxywasm.Profile{}
+	}
 	v := pluginJSON{
-		Name: p.Name, Digest: p.Digest, Size: int64(len(p.Module)), SDK: sdkOf(p, m),
+		Name: p.Name, Digest: p.Digest, Size: int64(len(p.Module)), SDK: sdkOf(p, profile),
 		ABI: profile.ABI.String(), HTTP: profile.HTTP, TCP: profile.TCP, Start: profile.Start, Allocator: profile.Allocator,
 		Callbacks: append([]string{}, profile.Callbacks...), Imports: append([]string{}, profile.Imports...),
 		Missing: missingImports(profile), Unknown: append([]string{}, profile.Unknown...), Allow: wouldNeed(profile),
 	}
 	switch {
+	case errors.Is(problem, wasm.ErrMalformed), errors.Is(problem, wasm.ErrUnsupported), errors.Is(problem, wasm.ErrComponent):
+		// The engine says the same with what to do about it.
+		if _, _, err := a.compilePlugin(ctx, p); err != nil {
+			return err
+		}
+		return problem
 	case problem != nil:
 		v.Problem = problem.Error()
 	case len(v.Missing) > 0:
-		v.Problem = "it imports functions that there are not"
+		v.Problem = "it imports functions (see missing) that no Proxy-Wasm host has by its ABI: it is made for a host that adds some"
 	default:
+		m, closeEngine, err := a.compilePlugin(ctx, p)
+		if err != nil && !errors.Is(err, engine.ErrModule) {
+			return err
+		}
+		if err != nil {
+			v.Problem = err.Error()
+			break
+		}
+		defer closeEngine()
 		cfg.Module, cfg.VMs = m, 1
-		v.Forks, v.Why = forks(ctx, cfg)
+		if v.Forks, v.Why, err = forks(ctx, cfg); err != nil {
+			return err
+		}
 	}
 	if a.json {
 		err = a.printJSON(v)
@@ -96,19 +116,22 @@ func (a *app) inspectPlugin(ctx context.Context, source string, from *pluginSour
 }
 
 // forks starts a plugin and tells whether its VMs are forked, nil if it does
-// not start, and why not.
-func forks(ctx context.Context, cfg proxywasm.Config) (*bool, string) {
+// not start, and why not. The error is ctx's end.
+func forks(ctx context.Context, cfg proxywasm.Config) (*bool, string, error) {
 	p, err := proxywasm.Load(ctx, cfg)
+	if ctx.Err() != nil {
+		return nil, "", err
+	}
 	if err != nil {
-		return nil, err.Error()
+		return nil, err.Error(), nil
 	}
 	forked, why := p.Forked()
 	p.Close()
 	<-p.Done()
 	if why != nil {
-		return &forked, why.Error()
+		return &forked, why.Error(), nil
 	}
-	return &forked, ""
+	return &forked, "", nil
 }
 
 func (a *app) showPlugin(v *pluginJSON) error {
@@ -207,22 +230,19 @@ var marks = []struct{ text, sdk string }{
 }
 
 // sdkOf guesses what a plugin was written with; "" if nothing tells.
-func sdkOf(p *image.Plugin, m *engine.Module) string {
+func sdkOf(p *image.Plugin, profile *proxywasm.Profile) string {
 	for _, mark := range marks {
 		if bytes.Contains(p.Module, []byte(mark.text)) {
 			return mark.sdk
 		}
 	}
-	var imported []string
-	for _, im := range m.Imports() {
-		imported = append(imported, im.Module+"."+im.Name)
-	}
-	for _, e := range m.Exports() {
-		imported = append(imported, e.Name)
-	}
 	decoded, err := wasm.Decode(p.Module)
 	if err != nil {
 		return ""
+	}
+	imported := slices.Clone(profile.Imports)
+	for _, e := range decoded.Exports() {
+		imported = append(imported, e.Name)
 	}
 	producers, _ := decoded.Custom("producers")
 	switch {

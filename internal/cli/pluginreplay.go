@@ -55,12 +55,12 @@ func (a *app) replayPlugin(ctx context.Context, source, recording string, from *
 	if err != nil {
 		return fmt.Errorf("%s: %w", recording, err)
 	}
-	p, m, closeEngine, err := from.load(ctx, a, source)
+	m, closeEngine, err := from.load(ctx, a, source)
 	if err != nil {
 		return err
 	}
 	defer closeEngine()
-	cfg.Module, cfg.Name = m, p.Name
+	cfg.Module, cfg.Name = m, m.Name()
 	err = proxywasm.Replay(ctx, cfg, events)
 	v := replayedJSON{Events: len(events), Same: err == nil}
 	switch {

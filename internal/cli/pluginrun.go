@@ -136,7 +136,7 @@ func (a *app) runPlugin(ctx context.Context, source string, f *pluginRunFlags) e
 	if err != nil {
 		return err
 	}
-	_, m, closeEngine, err := f.source.load(ctx, a, source)
+	m, closeEngine, err := f.source.load(ctx, a, source)
 	if err != nil {
 		return err
 	}

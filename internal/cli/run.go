@@ -173,7 +173,7 @@ func (a *app) runGuest(ctx context.Context, f *runFlags, args []string, started 
 			err = errors.Join(err, runner.Close())
 		}
 	}()
-	module, err := a.compile(ctx, runner.Engine(), p)
+	module, err := a.compile(ctx, runner.Engine(), p.name, p.module)
 	if err != nil {
 		return 0, err
 	}

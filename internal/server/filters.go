@@ -220,7 +220,10 @@ func (f *filters) plugin(ctx context.Context, c *config.Config, name string) (*p
 	}
 	if err = f.start(ctx, c, of, p, source); err != nil {
 		closeAll(p.module, nil)
-		return nil, fmt.Errorf("filter %s: %w", name, err)
+		if p.module == nil || ctx.Err() != nil {
+			return nil, fmt.Errorf("filter %s: %w", name, err)
+		}
+		return nil, fmt.Errorf("filter %s does not start (hako plugin run %s shows its steps): %w", name, of.Module, err)
 	}
 	f.mu.Lock()
 	f.plugins = append(f.plugins, p)
@@ -273,6 +276,9 @@ func (f *filters) start(ctx context.Context, c *config.Config, of *config.Filter
 	e, err := f.runtime()
 	if err != nil {
 		return err
+	}
+	if !e.Cached(source) && len(source) >= largeModule {
+		f.s.log.Info("compiling a plugin, once", "filter", of.Name, "size", len(source))
 	}
 	if p.module, err = e.Compile(ctx, of.Name, source); err != nil {
 		return err
