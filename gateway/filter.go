@@ -120,6 +120,32 @@ func Client(r *http.Request) string {
 	return r.RemoteAddr
 }
 
+// Connection returns the number of the client's connection, which no other
+// connection of this server has had. It is for filters.
+func Connection(r *http.Request) uint64 {
+	if c, ok := r.Context().Value(connKey{}).(*connContext); ok {
+		return c.id
+	}
+	return 0
+}
+
+// connContext has the number of a connection.
+type connContext struct {
+	context.Context
+	id uint64
+}
+
+type connKey struct{}
+
+func (c *connContext) Value(key any) any {
+	if _, ok := key.(connKey); ok {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+func newConnContext(ctx context.Context) context.Context { return &connContext{ctx, connIDs.Add(1)} }
+
 // Route returns the name of the route that a request has, or "".
 func Route(r *http.Request) string {
 	if e := exchangeOf(r.Context()); e != nil && e.route != nil {

@@ -224,6 +224,7 @@ func (l *listener) newFront(s serverSettings) *front {
 		MaxHeaderBytes:    max(s.headerBytes-4096, 1024), // net/http allows 4 KiB more
 		Protocols:         protocols,
 		BaseContext:       func(net.Listener) context.Context { return g.base },
+		ConnContext:       func(ctx context.Context, _ net.Conn) context.Context { return newConnContext(ctx) },
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug), // what clients do wrong
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: s.streams,

@@ -37,7 +37,7 @@ func (q *quicListener) start(s *server) {
 	q.server.IdleTimeout = c.Timeouts.Idle.D()
 	q.server.MaxHeaderBytes = int(c.Limits.Header)
 	q.server.QUICConfig = &quic.Config{MaxIncomingStreams: int64(c.Limits.Streams), HandshakeIdleTimeout: 5 * time.Second}
-	q.server.ConnContext = func(context.Context, *quic.Conn) context.Context { return s.gateway.base }
+	q.server.ConnContext = func(context.Context, *quic.Conn) context.Context { return newConnContext(s.gateway.base) }
 	q.tasks.Go(func() { _ = q.server.Serve(q.conn) })
 }
 

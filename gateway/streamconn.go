@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-var streamIDs atomic.Uint64
+// connIDs counts the connections of clients, those of streams included.
+var connIDs atomic.Uint64
 
 // A streamConn is a connection of a stream, from its beginning to its line in
 // the log.
@@ -92,7 +93,7 @@ func (c *streamConn) run(leave func()) error {
 	if s.filter != nil {
 		return s.filter.ServeStream(c.ctx, &StreamConn{
 			Client: &meter{Conn: c.client, c: c, in: &c.received, out: &c.sent},
-			ID:     streamIDs.Add(1),
+			ID:     connIDs.Add(1),
 			TLS:    state,
 			Connect: func(ctx context.Context) (net.Conn, error) {
 				conn, err := c.connect(ctx, leave)

@@ -110,7 +110,7 @@ type Info struct {
 	TLS                 *tls.ConnectionState // of the client's connection
 	LocalCertificate    *tls.Certificate     // shown to the client
 
-	// Bytes of bodies and of whole messages so far.
+	// Bytes of bodies so far, and with those of headers and trailers.
 	RequestSize, RequestTotalSize   int64
 	ResponseSize, ResponseTotalSize int64
 	ResponseCode                    int

@@ -68,6 +68,14 @@ func (h *Headers) Values(name string) (values []string) {
 	return values
 }
 
+// Size is the number of bytes that names and values have.
+func (h *Headers) Size() (n int64) {
+	for f := range h.All() {
+		n += int64(len(f.Name) + len(f.Value))
+	}
+	return n
+}
+
 // Add adds a field behind the others.
 func (h *Headers) Add(name, value string) {
 	h.changes++

@@ -2,6 +2,7 @@ package proxywasm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -121,6 +122,7 @@ func TestHeaderPairs(t *testing.T) {
 		} {
 			c.expect(t, StatusBadArgument, "proxy_set_header_map_pairs", 0, hostile)
 		}
+		c.expect(t, StatusBadArgument, "proxy_set_header_map_pairs", 0, string(appendPairs(nil, slices.Repeat([]Field{{"a", "b"}}, maxPairs+1))))
 		c.gives(t, serialised, "proxy_get_header_map_pairs", 0)
 		c.expect(t, StatusOK, "proxy_set_header_map_pairs", 0, "\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00A\x00z\x00")
 		c.gives(t, "z", "proxy_get_header_map_value", 0, "a")

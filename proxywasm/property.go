@@ -50,6 +50,12 @@ func (c *scope) attribute(first, rest string) any {
 		return c.vm.plugin.cfg.VMID
 	case "node":
 		return walk(c.vm.plugin.cfg.Node, rest)
+	case "xds":
+		// Envoy's newer names of what is at the top as well.
+		switch name, more, _ := strings.Cut(rest, "\x00"); name {
+		case "node", "cluster_name", "cluster_metadata", "listener_direction", "listener_metadata", "route_name", "route_metadata", "upstream_host_metadata":
+			return c.attribute(name, more)
+		}
 	}
 	s := c.stream
 	if s == nil || s.gone {
@@ -111,6 +117,8 @@ func (c *scope) requestAttribute(info *Info, name string) any {
 		return text(h.Value(":method"))
 	case "headers":
 		return fieldsOf(h)
+	case "headers_bytes":
+		return sizeOf(h)
 	case "referer":
 		return text(h.Value("referer"))
 	case "useragent":
@@ -163,6 +171,8 @@ func (c *scope) responseAttribute(info *Info, name string) any {
 		}
 	case "headers":
 		return fieldsOf(h)
+	case "headers_bytes":
+		return sizeOf(h)
 	case "trailers":
 		return fieldsOf(c.stream.host.Headers(ResponseTrailers))
 	case "size":
@@ -210,6 +220,14 @@ func fieldsOf(h *Headers) any {
 	return h
 }
 
+// sizeOf is what names and values take.
+func sizeOf(h *Headers) any {
+	if h == nil {
+		return nil
+	}
+	return h.Size()
+}
+
 // text and number are nil for what is not known.
 func text(s string) any {
 	if s == "" {
@@ -246,11 +264,12 @@ func walk(value any, path string) any {
 			}
 			value = v[i]
 		case *Headers:
-			s, ok := v.Get(name)
-			if !ok {
+			// As in Envoy, and by what HTTP says of several fields of a name.
+			list := v.Values(name)
+			if len(list) == 0 {
 				return nil
 			}
-			value = s
+			value = strings.Join(list, ",")
 		default:
 			return nil
 		}

@@ -146,6 +146,11 @@ func TestQueues(t *testing.T) {
 	}
 	heir.plugin.Close()
 	<-heir.plugin.Done()
+	shared.mu.Lock()
+	if q := shared.queues[token]; q.owner != nil || q.ready != nil {
+		t.Error("the queue keeps a VM that has ended")
+	}
+	shared.mu.Unlock()
 	if got := shared.enqueue(token, []byte("x")); got != StatusOK {
 		t.Errorf("a queue that nobody owns: %v", got)
 	}

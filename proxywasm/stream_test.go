@@ -73,6 +73,26 @@ func TestBuffers(t *testing.T) {
 	}
 }
 
+// TestBufferGrows: a plugin cannot make a body larger than its own memory may
+// be.
+func TestBufferGrows(t *testing.T) {
+	p := loadProbe(t, Config{Limits: Limits{Memory: 8 << 20}})
+	p.do(onRequestBody, func(c *probeCall) {
+		at, size := c.put(strings.Repeat("x", 1<<20))
+		n := 0
+		for n < 20 && c.with("proxy_set_buffer_bytes", 0, 0, 0, at, size) == StatusOK {
+			n++
+		}
+		if n != 7 { // and what came of the body
+			t.Errorf("it could be made larger %d times", n)
+		}
+	})
+	s := p.plugin.NewStream(0, get())
+	s.RequestHeaders(false)
+	s.RequestBody([]byte("x"), true)
+	s.Close()
+}
+
 // TestConfigurationBuffer: it is there while the plugin is configured.
 func TestConfigurationBuffer(t *testing.T) {
 	for _, abi := range []ABI{ABI010, ABI021} {
@@ -114,12 +134,13 @@ func TestBodyHeld(t *testing.T) {
 	s.RequestHeaders(false)
 	chunk := []byte("abc")
 	for i := range 3 {
+		copy(chunk, "abc")
 		if a := s.RequestBody(chunk, false); a != PauseBuffer || !s.Paused(Request) {
 			t.Errorf("chunk %d: %v", i, a)
 		}
 		copy(chunk, "xyz")
-		copy(chunk, "abc")
 	}
+	copy(chunk, "abc")
 	if a := s.RequestBody(chunk, true); a != Continue || s.Paused(Request) {
 		t.Errorf("end: %v", a)
 	}

@@ -1,10 +1,20 @@
 package proxywasm
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -326,6 +336,8 @@ func TestForeign(t *testing.T) {
 func TestProperties(t *testing.T) {
 	x := get()
 	x.RequestHeaders.Add("x-request-id", "id-1")
+	x.RequestHeaders.Add("x-many", "1")
+	x.RequestHeaders.Add("x-many", "2, 3")
 	x.ResponseHeaders = MakeHeaders(":status", "404", "grpc-status", "5")
 	start := newFakeClock().Now().Add(-time.Second)
 	x.Attributes = Info{
@@ -334,7 +346,7 @@ func TestProperties(t *testing.T) {
 		TLS:         &tls.ConnectionState{Version: tls.VersionTLS13, ServerName: "example.com"},
 		RequestSize: 3, ResponseTotalSize: 4, RouteName: "shop", ClusterName: "shops",
 		Upstream: netip.MustParseAddrPort("10.0.0.2:80"),
-		Extra:    map[string]any{"metadata": map[string]any{"f": 1.5, "list": []any{"a", true}}, "upstream": nil, "odd": struct{}{}},
+		Extra:    map[string]any{"metadata": map[string]any{"f": 1.5, "list": []any{"a", true}}, "upstream": nil, "listener_direction": 1, "odd": struct{}{}},
 	}
 	number := func(n int64) string { return string(le.AppendUint64(nil, uint64(n))) }
 	cfg := Config{VMID: "vm-1", Roots: []Root{{Name: "plug", RootID: "r"}}, Node: map[string]any{"id": "n1", "metadata": map[string]any{"ROLE": "edge"}}}
@@ -343,7 +355,8 @@ func TestProperties(t *testing.T) {
 			"plugin_name": "plug", "plugin_root_id": "r", "plugin_vm_id": "vm-1",
 			"node id": "n1", "node metadata ROLE": "edge", "node metadata": "\x01\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x00ROLE\x00edge\x00",
 			"request path": "/a?b=c", "request url_path": "/a", "request query": "b=c", "request host": "example.com", "request scheme": "https",
-			"request method": "GET", "request headers x-one": "1", "request id": "id-1", "request protocol": "HTTP/1.1", "request path ": "/a?b=c",
+			"request method": "GET", "request headers x-one": "1", "request headers x-many": "1,2, 3", "request headers_bytes": number(x.RequestHeaders.Size()), "response headers_bytes": number(22),
+			"xds route_name": "shop", "xds cluster_name": "shops", "xds node id": "n1", "xds listener_direction": number(1), "request id": "id-1", "request protocol": "HTTP/1.1", "request path ": "/a?b=c",
 			"request time": number(start.UnixNano()), "request duration": number(int64(time.Second)), "request size": number(3), "request total_size": number(0),
 			"response code": number(404), "response total_size": number(4), "response grpc_status": number(5), "response flags": number(0),
 			"source address": "10.0.0.1:1234", "source port": number(1234), "destination address": "[::1]:443", "destination port": number(443),
@@ -355,7 +368,7 @@ func TestProperties(t *testing.T) {
 			c.used = 0
 			c.gives(t, want, "proxy_get_property", strings.ReplaceAll(path, " ", "\x00"))
 		}
-		for _, path := range []string{"", "none", "request none", "request path x", "request referer", "response trailers", "node none x", "upstream tls_version",
+		for _, path := range []string{"", "none", "request none", "request path x", "request referer", "xds", "xds none", "xds plugin_name", "connection peer_certificate", "response trailers", "node none x", "upstream tls_version",
 			"metadata list 2", "metadata list -1", "request headers none", "own"} {
 			c.expect(t, StatusNotFound, "proxy_get_property", strings.ReplaceAll(path, " ", "\x00"), c.out(0), c.out(1))
 		}
@@ -383,6 +396,57 @@ func TestProperties(t *testing.T) {
 	})
 	p.tick(t)
 	<-done
+}
+
+// TestCertificateProperties: what certificates tell, of both sides of both
+// connections.
+func TestCertificateProperties(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	make := func(name string) *x509.Certificate {
+		id, _ := url.Parse("spiffe://example.com/" + name)
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name + ".example.com", "other"}, URIs: []*url.URL{id}}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	client, server, upstream := make("client"), make("server"), make("upstream")
+	x := get()
+	x.Attributes = Info{
+		TLS:              &tls.ConnectionState{Version: tls.VersionTLS12, PeerCertificates: []*x509.Certificate{client}, VerifiedChains: [][]*x509.Certificate{{client}}},
+		LocalCertificate: &tls.Certificate{Certificate: [][]byte{server.Raw}},
+		UpstreamTLS:      &tls.ConnectionState{Version: tls.VersionTLS13, PeerCertificates: []*x509.Certificate{upstream}},
+	}
+	digest := func(c *x509.Certificate) string { sum := sha256.Sum256(c.Raw); return hex.EncodeToString(sum[:]) }
+	escaped := func(c *x509.Certificate) string {
+		return strings.ReplaceAll(url.QueryEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))), "+", "%20")
+	}
+	inRequest(t, Config{}, x, func(c *probeCall) {
+		for path, want := range map[string]string{
+			"connection mtls": "\x01", "connection tls_version": "TLSv1.2", "upstream tls_version": "TLSv1.3",
+			"connection subject_peer_certificate": "CN=client", "connection dns_san_peer_certificate": "client.example.com",
+			"connection uri_san_peer_certificate": "spiffe://example.com/client", "connection sha256_peer_certificate_digest": digest(client),
+			"connection peer_certificate": escaped(client), "connection subject_local_certificate": "CN=server",
+			"connection dns_san_local_certificate": "server.example.com", "connection uri_san_local_certificate": "spiffe://example.com/server",
+			"upstream subject_peer_certificate": "CN=upstream", "upstream dns_san_peer_certificate": "upstream.example.com",
+			"upstream uri_san_peer_certificate": "spiffe://example.com/upstream", "upstream sha256_peer_certificate_digest": digest(upstream),
+			"upstream peer_certificate": escaped(upstream),
+		} {
+			c.used = 0
+			c.gives(t, want, "proxy_get_property", strings.ReplaceAll(path, " ", "\x00"))
+		}
+		for _, path := range []string{"connection requested_server_name", "upstream subject_local_certificate", "connection none"} {
+			c.expect(t, StatusNotFound, "proxy_get_property", strings.ReplaceAll(path, " ", "\x00"), c.out(0), c.out(1))
+		}
+	})
 }
 
 func TestAllow(t *testing.T) {

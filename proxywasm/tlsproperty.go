@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
+	"strings"
 )
 
 func connectionAttribute(info *Info, name string) any {
@@ -44,6 +46,11 @@ func tlsAttribute(state *tls.ConnectionState, local *tls.Certificate, name strin
 		if len(state.PeerCertificates) > 0 {
 			return certificateAttribute(state.PeerCertificates[0], name[:len(name)-len("_peer_certificate")])
 		}
+	case "peer_certificate":
+		if len(state.PeerCertificates) > 0 {
+			block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: state.PeerCertificates[0].Raw})
+			return pemInURL.Replace(string(block))
+		}
 	case "sha256_peer_certificate_digest":
 		if len(state.PeerCertificates) > 0 {
 			sum := sha256.Sum256(state.PeerCertificates[0].Raw)
@@ -52,6 +59,9 @@ func tlsAttribute(state *tls.ConnectionState, local *tls.Certificate, name strin
 	}
 	return nil
 }
+
+// pemInURL escapes what is in PEM and may not be in a URL.
+var pemInURL = strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D")
 
 func certificateAttribute(c *x509.Certificate, name string) any {
 	switch {

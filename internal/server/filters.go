@@ -77,8 +77,9 @@ func (f *filters) route(r gateway.FilterRoute) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	upstream := r.Config.Upstream
 	o := filter.Options{
-		Describe: describeRequest,
+		Describe: func(r *http.Request, info *proxywasm.Info) { describeRequest(r, info, upstream) },
 		SetPath:  r.SetPath,
 		Route:    r.Reroute,
 		Answered: func(r *http.Request, filter string, l *proxywasm.LocalResponse) {
@@ -163,8 +164,9 @@ type filtered struct {
 	*used
 }
 
-func describeRequest(r *http.Request, info *proxywasm.Info) {
-	info.RouteName = gateway.Route(r)
+func describeRequest(r *http.Request, info *proxywasm.Info, upstream string) {
+	info.ConnectionID = gateway.Connection(r)
+	info.RouteName, info.ClusterName = gateway.Route(r), upstream
 	if a, err := netip.ParseAddrPort(gateway.Client(r)); err == nil {
 		info.Source = a
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type exchange struct {
 	calls  sync.Mutex // held in a callback
 
 	source   source
+	trace    httptrace.ClientTrace
 	incoming bool // there is a request body, or may be
 	sent     bool // the response's head is with the client
 	done     bool // under calls: no callback any more

@@ -42,7 +42,10 @@ func (x *exchange) answer(l *proxywasm.LocalResponse, by int) {
 			h.Set("content-length", strconv.Itoa(len(body)))
 		}
 	}
-	x.count(func(i *proxywasm.Info) { i.ResponseCode, i.ResponseSize = statusOf(h), int64(len(body)) })
+	x.count(func(i *proxywasm.Info) {
+		i.ResponseCode, i.ResponseSize = statusOf(h), int64(len(body))
+		i.ResponseTotalSize = i.ResponseSize + h.Size()
+	})
 	if !x.shown {
 		h, body = x.showLocal(h, body)
 	}

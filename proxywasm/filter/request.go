@@ -31,6 +31,7 @@ func (x *exchange) requestHeads() bool {
 	first.Add(":authority", x.r.Host)
 	first.Add(":scheme", scheme(x.r))
 	addFields(first, x.r.Header)
+	x.count(func(i *proxywasm.Info) { i.RequestTotalSize += first.Size() })
 	end := !x.incoming
 	for i := range x.steps {
 		s := &x.steps[i]
@@ -90,7 +91,7 @@ func (s *step) ended() bool {
 func (x *exchange) request() (*http.Request, error) {
 	last := &x.steps[len(x.steps)-1]
 	h := last.maps[proxywasm.RequestHeaders]
-	out := x.r.WithContext(x.ctx)
+	out := x.r.WithContext(x.traced(x.ctx))
 	changed := false
 	for i := range x.steps {
 		s := &x.steps[i]

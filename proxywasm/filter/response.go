@@ -60,7 +60,10 @@ func (rw *responseWriter) WriteHeader(status int) {
 	}
 	x.bodyless = x.r.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified || status == http.StatusSwitchingProtocols
 	end := x.bodyless || from.Get("Content-Length") == "0"
-	x.count(func(i *proxywasm.Info) { i.ResponseCode = status })
+	x.count(func(i *proxywasm.Info) {
+		i.ResponseCode = status
+		i.ResponseTotalSize += h.Size()
+	})
 	x.head(len(x.steps)-1, h, end, rw.header)
 }
 
@@ -350,6 +353,7 @@ func (rw *responseWriter) trailers() *proxywasm.Headers {
 	}
 	h := &proxywasm.Headers{}
 	addFields(h, found)
+	rw.x.count(func(i *proxywasm.Info) { i.ResponseTotalSize += h.Size() })
 	return h
 }
 

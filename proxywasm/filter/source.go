@@ -66,6 +66,7 @@ func (s *source) next() (part, error) {
 	if len(s.x.r.Trailer) > 0 {
 		s.trailers = &proxywasm.Headers{}
 		addFields(s.trailers, s.x.r.Trailer)
+		s.x.count(func(i *proxywasm.Info) { i.RequestTotalSize += s.trailers.Size() })
 		if s.trailers.Len() > 0 {
 			return part{trailers: true, end: true}, nil
 		}

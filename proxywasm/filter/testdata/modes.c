@@ -68,6 +68,25 @@ static uint32_t body(uint32_t context, uint32_t buffer, size_t size, uint32_t en
   return PROXY_CONTINUE;
 }
 
+/* show adds a property, whose path has dots, to the response: "path=value". */
+static void show(const char *dots) {
+  char path[64], text[256];
+  size_t size = strlen(dots), n;
+  for (n = 0; n < size; n++) path[n] = dots[n] == '.' ? 0 : dots[n];
+  proxy_string s = proxy_property(path, size);
+  if (!s.text) {
+    snprintf(text, sizeof text, "%s: none", dots);
+  } else if (s.size == 8 && !s.text[7]) { /* a number */
+    uint64_t number;
+    memcpy(&number, s.text, 8);
+    snprintf(text, sizeof text, "%s: %llu", dots, (unsigned long long)number);
+  } else {
+    snprintf(text, sizeof text, "%s: %s", dots, s.text);
+  }
+  proxy_add_header(PROXY_RESPONSE_HEADERS, "x-property", text);
+  free(s.text);
+}
+
 /* call asks an upstream whether a stream may go on. */
 static proxy_table calls; /* streams by call */
 static uint32_t call(uint32_t context, const char *upstream) {
@@ -153,6 +172,7 @@ uint32_t proxy_on_response_headers(uint32_t context, size_t count, uint32_t end)
   if (is(context, "headstop") && !end) return PROXY_PAUSE;
   if (is(context, "denyresponse")) return proxy_respond(502, NULL, "not this response"), PROXY_PAUSE;
   if (is(context, "crashlate")) __builtin_trap();
+  if (!strncmp(mode_of(context), "get:", 4)) show(mode_of(context) + 4);
   if (is(context, "tick")) return wait(context);
   return PROXY_CONTINUE;
 }
