@@ -469,4 +469,7 @@ var probeImports = []string{
 	"environ_get",
 	"args_sizes_get",
 	"proc_exit",
+	"proxy_inject_encoded_data_to_filter_chain",
+	"proxy_get_upstream_hosts",
+	"proxy_set_upstream_override_host",
 }

@@ -256,6 +256,12 @@ func TestFilters(t *testing.T) {
 		`hako_filter_crashes_total{filter="open"} 1`,
 		`hako_filter_crashes_total{filter="slow"} 1`,
 		`hako_filter_callback_duration_seconds_count{callback="proxy_on_request_headers",filter="gate"} 2`,
+		`hako_filter_callback_cpu_seconds_count{callback="proxy_on_request_headers",filter="gate"} 2`,
+		`hako_filter_pauses_total{filter="gate"} 2`,
+		`hako_filter_forks_total{filter="tags"} `,
+		`hako_filter_instances{filter="tags"} `,
+		`hako_filter_instances_memory_bytes{filter="tags"} `,
+		`hako_filter_streams_open{filter="slow"} `,
 		`wasmcustom_modes_configured{filter="tags"} `,
 	} {
 		if !bytes.Contains(metrics, []byte(want)) {

@@ -114,6 +114,9 @@ IMPORT(env, proxy_get_current_time_nanoseconds) uint32_t proxy_get_current_time_
 IMPORT(env, proxy_set_tick_period_milliseconds) uint32_t proxy_set_tick_period_milliseconds(uint32_t);
 IMPORT(env, proxy_call_foreign_function) uint32_t proxy_call_foreign_function(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
 IMPORT(env, pthread_equal) uint32_t pthread_equal(uint32_t, uint32_t);
+IMPORT(env, proxy_inject_encoded_data_to_filter_chain) uint32_t proxy_inject_encoded_data_to_filter_chain(uint32_t, uint32_t, uint32_t);
+IMPORT(env, proxy_get_upstream_hosts) uint32_t proxy_get_upstream_hosts(uint32_t, uint32_t);
+IMPORT(env, proxy_set_upstream_override_host) uint32_t proxy_set_upstream_override_host(uint32_t, uint32_t);
 IMPORT(wasi_snapshot_preview1, fd_write) uint32_t fd_write(uint32_t, uint32_t, uint32_t, uint32_t);
 IMPORT(wasi_snapshot_preview1, poll_oneoff) uint32_t poll_oneoff(uint32_t, uint32_t, uint32_t, uint32_t);
 IMPORT(wasi_snapshot_preview1, clock_time_get) uint32_t clock_time_get(uint32_t, uint64_t, uint32_t);
@@ -235,6 +238,12 @@ EXPORT(exec) uint32_t exec(uint32_t number) {
 	case 53:
 		proc_exit(args[0]);
 		return 0;
+	case 54:
+		return proxy_inject_encoded_data_to_filter_chain(args[0], args[1], args[2]);
+	case 55:
+		return proxy_get_upstream_hosts(args[0], args[1]);
+	case 56:
+		return proxy_set_upstream_override_host(args[0], args[1]);
 	}
 	return 0xffffffff;
 }
