@@ -142,6 +142,15 @@ func (h *Headers) All() iter.Seq[Field] {
 	}
 }
 
+// Fields returns the fields in order. They are good until the headers change,
+// and not to be changed.
+func (h *Headers) Fields() []Field {
+	if h == nil {
+		return nil
+	}
+	return h.fields
+}
+
 // Clone returns a copy.
 func (h *Headers) Clone() *Headers {
 	if h == nil {
@@ -167,8 +176,12 @@ func (h *Headers) Changes() int {
 	return h.changes
 }
 
-// spareSize is how much is allocated at once for values that plugins write.
-const spareSize = 1 << 10
+// spareSize is how much is allocated at once for values that plugins write,
+// after a first few: most write little.
+const (
+	spareSize  = 1 << 10
+	spareFirst = 1 << 7
+)
 
 // keep returns a string of what lies in a plugin's memory.
 func (h *Headers) keep(b []byte) string {
@@ -177,6 +190,8 @@ func (h *Headers) keep(b []byte) string {
 		return ""
 	case len(b) > spareSize/4:
 		return string(b)
+	case len(b) > len(h.spare) && h.spare == nil:
+		h.spare = make([]byte, max(spareFirst, len(b)+1))
 	case len(b) > len(h.spare):
 		h.spare = make([]byte, spareSize)
 	}

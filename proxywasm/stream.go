@@ -14,7 +14,8 @@ type Stream struct {
 	root   int
 	host   StreamHost
 	vm     *vm    // nil if there was none to be had
-	scope  *scope // nil before the first callback
+	scope  *scope // nil before the first callback, else &own
+	own    scope
 
 	// Under the VM's lock.
 	halves    [maxStreamType + 1]half
@@ -142,7 +143,8 @@ func (s *Stream) create() {
 		return
 	}
 	root := s.vm.roots[s.root]
-	s.scope = &scope{id: s.vm.newID(), vm: s.vm, root: root, config: root.config, stream: s}
+	s.scope = &s.own
+	s.own = scope{id: s.vm.newID(), vm: s.vm, root: root, config: root.config, stream: s}
 	s.vm.contexts[s.scope.id] = s.scope
 	s.vm.call(s.scope, onContextCreate, uint64(s.scope.id), uint64(root.id))
 }

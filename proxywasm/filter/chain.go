@@ -106,10 +106,9 @@ func (x *exchange) run(next http.Handler, r *http.Request) {
 			panic(p)
 		}
 	}()
-	rw := &responseWriter{x: x}
-	next.ServeHTTP(rw, r)
+	next.ServeHTTP(&x.writer, r)
 	if !x.over() {
-		rw.finish()
+		x.writer.finish()
 	}
 }
 

@@ -26,11 +26,14 @@ type exchange struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	steps  []step
+	only   [1]step // steps, of a chain of one
 	state  proxywasm.FilterState
 	calls  sync.Mutex // held in a callback
 
 	source   source
 	trace    httptrace.ClientTrace
+	heads    [2]proxywasm.Headers // of the request and the response, as they came
+	writer   responseWriter
 	incoming bool // there is a request body, or may be
 	sent     bool // the response's head is with the client
 	done     bool // under calls: no callback any more
@@ -51,7 +54,7 @@ type exchange struct {
 	held    bool // for too long
 	ended   bool // a wait came to nothing
 	closed  bool
-	wake    chan struct{} // a held request body goes on
+	wake    chan struct{} // a held request body goes on; nil if there is none
 }
 
 // A step is one filter of an exchange, and the StreamHost of its stream.
@@ -91,12 +94,16 @@ type step struct {
 var errEnded = errors.New("a filter ended the exchange")
 
 func newExchange(c *Chain, w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{chain: c, w: w, r: r, wake: make(chan struct{}, 1)}
+	x := &exchange{chain: c, w: w, r: r}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
-	x.incoming = r.Body != nil && r.Body != http.NoBody
-	x.source.x = x
+	if x.incoming = r.Body != nil && r.Body != http.NoBody; x.incoming {
+		x.wake = make(chan struct{}, 1)
+	}
+	x.source.x, x.writer.x = x, x
 	x.describe()
-	x.steps = make([]step, len(c.filters))
+	if x.steps = x.only[:]; len(c.filters) > 1 {
+		x.steps = make([]step, len(c.filters))
+	}
 	for i := range x.steps {
 		s := &x.steps[i]
 		s.x, s.index = x, i

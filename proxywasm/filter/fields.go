@@ -56,26 +56,43 @@ func addFields(to *proxywasm.Headers, from http.Header) {
 	}
 }
 
-// header returns the fields without the pseudo-headers. Values share an array,
-// which no append reaches.
+// header returns the fields without the pseudo-headers.
 func header(of *proxywasm.Headers) http.Header {
 	h := make(http.Header, of.Len())
+	add(h, of)
+	return h
+}
+
+// put is header into one that there is, in the place of what that has by these
+// names.
+func put(to http.Header, of *proxywasm.Headers) {
+	for _, f := range of.Fields() {
+		delete(to, canonicalName(f.Name))
+	}
+	add(to, of)
+}
+
+// add adds the fields. Values share an array, which no append reaches.
+func add(to http.Header, of *proxywasm.Headers) {
 	values := make([]string, 0, of.Len())
-	for f := range of.All() {
+	for _, f := range of.Fields() {
 		if strings.HasPrefix(f.Name, ":") {
 			continue
 		}
-		name, ok := canonical[f.Name]
-		if !ok {
-			name = http.CanonicalHeaderKey(f.Name)
-		}
-		if more := h[name]; more != nil {
-			h[name] = append(more, f.Value)
+		name := canonicalName(f.Name)
+		if more := to[name]; more != nil {
+			to[name] = append(more, f.Value)
 			continue
 		}
 		n := len(values)
 		values = append(values, f.Value)
-		h[name] = values[n : n+1 : n+1]
+		to[name] = values[n : n+1 : n+1]
 	}
-	return h
+}
+
+func canonicalName(name string) string {
+	if long, ok := canonical[name]; ok {
+		return long
+	}
+	return http.CanonicalHeaderKey(name)
 }

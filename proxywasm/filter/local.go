@@ -49,10 +49,7 @@ func (x *exchange) answer(l *proxywasm.LocalResponse, by int) {
 	if !x.shown {
 		h, body = x.showLocal(h, body)
 	}
-	to := x.w.Header()
-	for name, values := range header(h) {
-		to[name] = values
-	}
+	put(x.w.Header(), h)
 	x.sent = true
 	x.w.WriteHeader(statusOf(h))
 	if len(body) > 0 && x.r.Method != http.MethodHead {

@@ -24,7 +24,7 @@ var errWake = errors.New("a filter goes on")
 // requestHeads shows the request's headers to the filters. False means that
 // the request goes no further.
 func (x *exchange) requestHeads() bool {
-	first := &proxywasm.Headers{}
+	first := &x.heads[0]
 	first.Grow(len(x.r.Header) + 8)
 	first.Add(":method", x.r.Method)
 	first.Add(":path", pathOf(x.r))

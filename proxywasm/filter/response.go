@@ -48,7 +48,7 @@ func (rw *responseWriter) WriteHeader(status int) {
 	rw.wrote = true
 	x.out.Lock()
 	defer x.out.Unlock()
-	h := &proxywasm.Headers{}
+	h := &x.heads[1]
 	from := rw.Header()
 	h.Grow(len(from) + 4)
 	h.Add(":status", statusText(status))
@@ -105,10 +105,10 @@ func (x *exchange) head(i int, h *proxywasm.Headers, end bool, plain http.Header
 
 // send sends the head to the client.
 func (x *exchange) send(h *proxywasm.Headers, plain http.Header) {
-	if plain == nil {
-		plain = header(h)
-	}
 	to := x.w.Header()
+	if plain == nil {
+		put(to, h)
+	}
 	for name, values := range plain {
 		if !strings.HasPrefix(name, http.TrailerPrefix) {
 			to[name] = values
