@@ -251,6 +251,18 @@ func TestPluginRunGo(t *testing.T) {
 	}
 }
 
+// TestCheckPlugins: hako check looks at the plugins that are files.
+func TestCheckPlugins(t *testing.T) {
+	h := newHarness(t)
+	check := func(module, more string) string {
+		return fileOf(t, "hako.toml", fmt.Sprintf("[[filter]]\nname = \"f\"\nmodule = %q\n%s\n[[route]]\nfilters = [\"f\"]\nstatic = \".\"\n", module, more))
+	}
+	has(t, h.ok("check", check(greetingPlugin(t), "")), "ok: 1 route")
+	h.fails(exitFailed, "filter f: load plugin", "check", check(fileOf(t, "x.wasm", "(module)"), ""))
+	h.fails(exitFailed, "not a Proxy-Wasm plugin", "check", check(fileOf(t, "x.wasm", "\x00asm\x01\x00\x00\x00"), ""))
+	h.fails(exitFailed, "it has the SHA-256", "check", check(greetingPlugin(t), "sha256 = \""+strings.Repeat("0", 64)+"\""))
+}
+
 func TestPluginMistakes(t *testing.T) {
 	h := newHarness(t)
 	guestbuild.ShareCompiled(t, h.data)
