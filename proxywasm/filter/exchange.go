@@ -30,6 +30,10 @@ type exchange struct {
 	state  proxywasm.FilterState
 	calls  sync.Mutex // held in a callback
 
+	// trailer is that of the handler's request. net/http fills r's own when the
+	// body has been read, which may be ahead of the handler (source.ahead).
+	trailer http.Header
+
 	source   source
 	trace    httptrace.ClientTrace
 	heads    [2]proxywasm.Headers // of the request and the response, as they came
@@ -94,7 +98,7 @@ type step struct {
 var errEnded = errors.New("a filter ended the exchange")
 
 func newExchange(c *Chain, w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{chain: c, w: w, r: r}
+	x := &exchange{chain: c, w: w, r: r, trailer: r.Trailer.Clone()}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	if x.incoming = r.Body != nil && r.Body != http.NoBody; x.incoming {
 		x.wake = make(chan struct{}, 1)

@@ -92,6 +92,7 @@ func (x *exchange) request() (*http.Request, error) {
 	last := &x.steps[len(x.steps)-1]
 	h := last.maps[proxywasm.RequestHeaders]
 	out := x.r.WithContext(x.traced(x.ctx))
+	out.Trailer = x.trailer
 	changed := false
 	for i := range x.steps {
 		s := &x.steps[i]
@@ -327,12 +328,12 @@ func (b *requestBody) Read(p []byte) (int, error) {
 func (b *requestBody) trailers() {
 	last := &b.x.steps[len(b.x.steps)-1]
 	h := last.Headers(proxywasm.RequestTrailers)
-	if b.x.r.Trailer == nil {
+	if b.x.trailer == nil {
 		return // they were not announced, and net/http sends no others
 	}
-	clear(b.x.r.Trailer)
+	clear(b.x.trailer)
 	for name, values := range header(h) {
-		b.x.r.Trailer[name] = values
+		b.x.trailer[name] = values
 	}
 }
 
