@@ -187,7 +187,13 @@ func TestFilterAborts(t *testing.T) {
 	if streams < int64(requests) {
 		t.Errorf("only %d streams", streams)
 	}
-	if after.heap > before.heap+4<<20 || after.resident > before.resident+24<<20 || after.goroutines > before.goroutines+20 || after.files > before.files+20 {
+	// A fifth of few requests has not made yet all that is made once, and the
+	// race detector has memory of its own.
+	more := uint64(96 << 20)
+	if *long {
+		more = 24 << 20
+	}
+	if after.heap > before.heap+4<<20 || after.resident > before.resident+more || after.goroutines > before.goroutines+20 || after.files > before.files+20 {
 		t.Errorf("it had %v and has %v", before, after)
 	}
 	s.want("/buffer", 200, "/buffer")
