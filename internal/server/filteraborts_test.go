@@ -187,13 +187,14 @@ func TestFilterAborts(t *testing.T) {
 	if streams < int64(requests) {
 		t.Errorf("only %d streams", streams)
 	}
-	// A fifth of few requests has not made yet all that is made once, and the
+	// Connections to upstreams that wait for another request come and go. A
+	// fifth of few requests has not made yet all that is made once, and the
 	// race detector has memory of its own.
 	more := uint64(96 << 20)
 	if *long {
 		more = 24 << 20
 	}
-	if after.heap > before.heap+4<<20 || after.resident > before.resident+more || after.goroutines > before.goroutines+20 || after.files > before.files+20 {
+	if after.heap > before.heap+4<<20 || after.resident > before.resident+more || after.goroutines > before.goroutines+100 || after.files > before.files+100 {
 		t.Errorf("it had %v and has %v", before, after)
 	}
 	s.want("/buffer", 200, "/buffer")
