@@ -46,6 +46,9 @@ func (s *Stream) RequestMetadata(n int) { s.metadata(Request, onRequestMetadata,
 func (s *Stream) ResponseMetadata(n int) { s.metadata(Response, onResponseMetadata, n) }
 
 func (s *Stream) headers(t StreamType, cb callback, m MapType, end bool) Action {
+	if t == Request {
+		s.started = true
+	}
 	if !s.enter(t) {
 		return s.leave(t, Continue, false)
 	}

@@ -25,7 +25,7 @@ type Stream struct {
 	routes    bool // the route is to be chosen anew
 	answering bool // response headers came, or a local response
 	tcp       bool
-	started   bool // a callback of the request was made
+	started   bool // the request headers came
 	closed    bool
 	failed    bool
 	gone      bool // let go of
@@ -100,15 +100,14 @@ func (n note) tell() {
 // to the plugin if it is not yet. False means that the callback is not made,
 // with the lock held all the same if there is a VM.
 func (s *Stream) enter(t StreamType) bool {
-	if t == Response && !s.started {
-		// The plugin did not see the request: another answered it. As in
-		// Envoy, it does not see the response either.
+	if t <= Response && !s.started {
+		// The plugin did not see the request headers: another answered. As in
+		// Envoy, it sees nothing of what follows either.
 		if s.vm != nil {
 			s.vm.acquire()
 		}
 		return false
 	}
-	s.started = true
 	if s.vm == nil {
 		s.failWithout()
 		return false
@@ -360,16 +359,23 @@ func (s *Stream) fail() {
 	s.end(func(what noteKind, t StreamType, r *LocalResponse) { s.note(what, t, r) })
 }
 
-// end answers with 503, or resets what cannot be answered any more.
+// end answers with 503, or resets what cannot be answered any more. A response
+// that the plugin gave before goes on without it.
 func (s *Stream) end(tell func(noteKind, StreamType, *LocalResponse)) {
 	switch {
 	case s.tcp:
 		tell(noteReset, Downstream, nil)
 		s.stop(ErrReset)
-	case s.answering:
+	case s.over(Response): // the plugin ended it before
+	case s.local != nil:
+		s.resume(Response)
+	case s.answering && !s.halves[Response].headers:
 		tell(noteReset, Response, nil)
 		s.stop(ErrReset)
 	default:
+		s.mu.Lock()
+		s.answered = s.answering
+		s.mu.Unlock()
 		s.answering = true
 		tell(noteRespond, 0, &LocalResponse{Status: 503, Details: "wasm_fail_stream", Headers: &Headers{}, GRPCStatus: -1})
 		s.stop(ErrAnswered)
