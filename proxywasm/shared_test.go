@@ -189,6 +189,11 @@ func TestMetrics(t *testing.T) {
 		c.expect(t, StatusBadArgument, inc, count, ^uint64(0))
 		c.expect(t, StatusOK, record, count, 4)
 		value(count, 7)
+		c.expect(t, StatusOK, inc, count, 0)
+		value(count, 7)
+		c.expect(t, StatusOK, record, gauge, uint64(1<<63))
+		c.expect(t, StatusOK, inc, gauge, uint64(1<<63)) // the least number
+		value(gauge, 0)
 		c.expect(t, StatusOK, record, gauge, 10)
 		c.expect(t, StatusOK, inc, gauge, ^uint64(0)-2) // -3
 		value(gauge, 7)

@@ -17,7 +17,7 @@ func TestBufferWrite(t *testing.T) {
 	}{
 		{0, 0, "AB", "ABhello"}, {5, 0, "AB", "helloAB"}, {math.MaxUint32, 0, "AB", "helloAB"}, {9, 9, "AB", "helloAB"},
 		{0, 5, "AB", "AB"}, {0, math.MaxUint32, "AB", "AB"}, {0, 5, "", ""}, {1, 3, "AB", "hABo"}, {2, 0, "AB", "heABllo"},
-		{3, math.MaxUint32, "AB", "helAB"}, {4, 1, "", "hell"},
+		{3, math.MaxUint32, "AB", "helAB"}, {4, 1, "", "hell"}, {0, 1, "AB", "ABello"}, {0, 1, "", "ello"},
 	} {
 		source := []byte("hello, world")[:5]
 		b := Buffer{}
