@@ -82,7 +82,7 @@ func main() {
 	if *php != "" && strings.Contains("php", *only) {
 		script, err := os.ReadFile(*phpBench)
 		check(err)
-		programs = append(programs, &program{name: "php", native: []string{*phpHere}, module: *php, aot: edge(dir, "php", *php), args: []string{"-"}, stdin: script, timings: true})
+		programs = append(programs, &program{name: "php", native: []string{*phpHere}, module: *php, aot: edge(dir, "php", *php), args: []string{"--"}, stdin: script, timings: true})
 	}
 	if *speed != "" && strings.Contains("speedtest1", *only) {
 		// Not for WasmEdge: it is linked with Hako's VFS.
