@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
 make -s bin/hako
-php=${PHP_FOLDER:-$(PHP_COUNT=1 php/build/build.sh)}
+php=$(PHP_COUNT=1 php/build/build.sh)
 source=$(sed -n 's|^.* -I\([^ ]*/php-objects-[0-9a-f]*\)/main .*|\1/source|p' "$php/bin/php-cc")
 [ -d "$source/Zend" ] || fail "PHP's source is not beside its objects"
 work=$(mktemp -d)
