@@ -22,9 +22,10 @@ type rewriter struct {
 	checkType uint32
 	counter   uint32 // index of the global
 	added     []helper
-	slow      uint32 // index of the helper that calls the host
-	fill      uint32 // of memory.fill, if needed
-	copy      uint32 // of memory.copy
+	reentry   []reentry // for each function
+	slow      uint32    // index of the helper that calls the host
+	fill      uint32    // of memory.fill, if needed
+	copy      uint32    // of memory.copy
 
 	out   []byte // code of all functions
 	local uint32 // the counter's local in the current function, if it has one
@@ -120,7 +121,7 @@ func (r *rewriter) bodies() {
 			continue // nothing to change
 		}
 		begin := len(r.out)
-		r.body(f, body, r.params(i))
+		r.body(i, body)
 		// What was made is the instructions; the size and the locals go
 		// before them.
 		code = append(code[:0], r.out[begin:]...)
@@ -157,17 +158,17 @@ func (r *rewriter) params(i int) uint32 { return uint32(len(r.m.types[r.m.funcs[
 // needLocals makes sure that the current function has n more locals.
 func (r *rewriter) needLocals(n int) { r.used = max(r.used, n) }
 
-// body appends the new form of a function's instructions to r.out.
-func (r *rewriter) body(f *funcWork, body *Body, params uint32) {
-	g, code := &r.graph, body.code
-	r.local, r.used, r.region = params+body.count, 0, 0
+// body appends the new form of the instructions of function i to r.out.
+func (r *rewriter) body(i int, body *Body) {
+	g, f, code := &r.graph, &r.graph.funcs[i], body.code
+	r.local, r.used, r.region = r.params(i)+body.count, 0, 0
 	r.tmp = r.local + 1
 	mids := g.mids[f.mids[0]:f.mids[1]]
 	loop := f.loops[0]
 	depth := 0 // open blocks
 	if f.check {
 		r.stats.EntryChecks++
-		r.check(f.base)
+		r.enter(i)
 	}
 	last := 0
 	w := walker{code: code}
@@ -258,7 +259,7 @@ func leaves(innermost uint32, code []byte, in *instr) bool {
 	return false
 }
 
-// check counts in the global, in a loop of its own.
+// check counts in the global, in a loop of its own, where there is none.
 func (r *rewriter) check(weight uint64) {
 	r.ops(opLoop, 0x40)
 	r.count(weight, true)

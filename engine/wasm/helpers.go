@@ -60,11 +60,16 @@ func (r *rewriter) helpers() {
 	for i := range r.graph.funcs {
 		bulk = bulk || r.graph.funcs[i].bulk
 	}
-	if !bulk || len(m.memories)+int(m.imported[MemoryKind]) == 0 {
-		return
+	if bulk && len(m.memories)+int(m.imported[MemoryKind]) > 0 {
+		r.bulkHelpers(first + 1)
 	}
-	typ := m.addType([]ValType{I32, I32, I32}, nil)
-	r.fill, r.copy = first+1, first+2
+	r.reentries(first)
+}
+
+// bulkHelpers makes those for memory.fill and memory.copy.
+func (r *rewriter) bulkHelpers(index uint32) {
+	typ := r.m.addType([]ValType{I32, I32, I32}, nil)
+	r.fill, r.copy = index, index+1
 	r.memoryFill()
 	r.add("hako.fill", typ, 0)
 	r.memoryCopy()

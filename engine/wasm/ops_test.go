@@ -220,7 +220,7 @@ func TestIndices(t *testing.T) {
 	}
 	out := m.Encode()
 	m = decode(t, out)
-	if got, want := fmt.Sprint(m.FunctionNames()), "map[0:imported 1:hako.check 2:first 4:third 5:hako.slow]"; got != want {
+	if got, want := fmt.Sprint(m.FunctionNames()), "map[0:imported 1:hako.check 2:first 4:third 5:hako.slow 6:hako.again 7:hako.again]"; got != want {
 		t.Errorf("names: got %s, want %s", got, want)
 	}
 	if _, there := m.Custom(".debug_line"); there {
