@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 
 	"github.com/hako-run/hako/app/worker"
@@ -50,6 +51,9 @@ func (s *Service) template(ctx context.Context) (*engine.Template, error) {
 		}
 		return nil, fmt.Errorf("freeze the instance for forks: %w", err)
 	}
+	// What compiling and warming up have left is several times what requests
+	// leave, and would stay until as much as that has come together again.
+	debug.FreeOSMemory()
 	return t, nil
 }
 
