@@ -32,7 +32,8 @@ flags=(
 # are known by their file's name without its folder, which differs, and the
 # targets of indirect calls are not counted.
 counts=$build/php.proftext
-profile=(-mllvm -static-func-full-module-prefix=false -mllvm -disable-vp)
+# Tail calls are for its interpreter (patches/php/12-tail-calls.patch).
+profile=(-mtail-call -mllvm -static-func-full-module-prefix=false -mllvm -disable-vp)
 if [ -n "${PHP_COUNT-}" ]; then
 	profile+=(-fprofile-generate)
 else
@@ -176,6 +177,7 @@ make_source() {
 	for p in "$build"/patches/php/*.patch; do
 		patch -d "$1" -p1 -s --no-backup-if-mismatch <"$p" || fail "$p does not fit to PHP $(version "$debian")"
 	done
+	perl -0777 -pi "$build/tail-calls.pl" "$1/Zend/zend_vm_execute.h"
 	find "$1" -name tests -type d -prune -exec rm -rf {} +
 }
 
@@ -298,7 +300,7 @@ make_programs() {
 	into "$tools" make_tools
 	build_libraries
 
-	source=$cache/php-source-$({ version "$debian"; declare -f make_source; cat patches/php/*; } | hash)
+	source=$cache/php-source-$({ version "$debian"; declare -f make_source; cat patches/php/* tail-calls.pl; } | hash)
 	into "$source" make_source
 	objects=$cache/php-objects-$({
 		echo "$source" "$tools" "$sqlite" "${configure[@]}" "${answers[@]}" "${optimize[@]}" "${opcache[@]}" "${profile[@]}"
