@@ -55,13 +55,7 @@ func (r *rewriter) count(weight uint64, again bool) {
 		r.ops(opIf, 0x40, opUnreachable, opEnd)
 		return
 	}
-	r.op(opGlobalGet, r.counter)
-	r.i32(clamp(weight))
-	r.ops(opI32Sub)
-	r.op(opGlobalSet, r.counter)
-	r.op(opGlobalGet, r.counter)
-	r.i32(0)
-	r.ops(opI32GeS, opIf, 0x40, opElse)
+	r.countDown(weight)
 	r.op(opCall, r.slow)
 	if again && r.form != formInline {
 		// What is counted again at the head.
@@ -73,6 +67,18 @@ func (r *rewriter) count(weight uint64, again bool) {
 		r.ops(opDrop)
 	}
 	r.ops(opEnd)
+}
+
+// countDown counts in the global, and begins a block for when the count has
+// run out.
+func (r *rewriter) countDown(weight uint64) {
+	r.op(opGlobalGet, r.counter)
+	r.i32(clamp(weight))
+	r.ops(opI32Sub)
+	r.op(opGlobalSet, r.counter)
+	r.op(opGlobalGet, r.counter)
+	r.i32(0)
+	r.ops(opI32GeS, opIf, 0x40, opElse)
 }
 
 // countLocal is count in the local.

@@ -17,7 +17,7 @@ const (
 )
 
 // reentry tells where a function goes to be called again: a function, and its
-// last argument. The zero value stands for nowhere.
+// last argument. The zero value is for functions that are not called again.
 type reentry struct{ fn, target uint32 }
 
 // reentries makes the functions that call others again, the first of which
@@ -110,13 +110,7 @@ func (r *rewriter) enter(i int) {
 		r.check(weight)
 		return
 	}
-	r.op(opGlobalGet, r.counter)
-	r.i32(clamp(weight))
-	r.ops(opI32Sub)
-	r.op(opGlobalSet, r.counter)
-	r.op(opGlobalGet, r.counter)
-	r.i32(0)
-	r.ops(opI32GeS, opIf, 0x40, opElse)
+	r.countDown(weight)
 	r.pass(int(r.params(i)))
 	r.i32(a.target)
 	r.op(opReturnCall, a.fn)
