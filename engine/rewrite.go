@@ -10,7 +10,7 @@ import (
 
 // rewriteVersion is part of what a compiled module is known by. It changes
 // with what rewrite does.
-const rewriteVersion = 5
+const rewriteVersion = 6
 
 // reserved begins the names of the exports that rewriting adds.
 const reserved = "hako:"
@@ -61,6 +61,7 @@ func rewrite(name string, source []byte) (*rewritten, error) {
 			return refuse(err)
 		}
 	}
+	m.DropTableExports()
 	r.notFrozen = notFrozen(m)
 	r.exceptions = m.Use().Exceptions
 	r.imported, r.defined = m.Imported(wasm.FuncKind), m.NumFuncs()-m.Imported(wasm.FuncKind)

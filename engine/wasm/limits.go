@@ -1,6 +1,9 @@
 package wasm
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // CapMemory lowers the maximum of the module's memory to at most max pages of
 // 64 KiB, so that memory.grow past that gives -1. It is an error if the memory
@@ -43,6 +46,17 @@ func (m *Module) CapTables(max uint32) error {
 		}
 	}
 	return nil
+}
+
+// DropTableExports takes tables out of the module's exports, for a host that
+// has no use for them: a table that only the module's own code can reach is one
+// that a compiler may know the elements of.
+func (m *Module) DropTableExports() {
+	kept := slices.DeleteFunc(m.exports, func(e Export) bool { return e.Kind == TableKind })
+	if len(kept) < len(m.exports) {
+		m.touch(secExport)
+	}
+	m.exports = kept
 }
 
 func (l Limits) append(b []byte) []byte {
