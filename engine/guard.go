@@ -17,7 +17,7 @@ const guardSpan = 4<<30 + 64<<20
 
 // guardVersion tells code apart that was compiled for guarded memories. It
 // changes whenever what wazero makes of a module does (patches/wazero).
-const guardVersion = " guarded 6"
+const guardVersion = " guarded 7"
 
 // guardKey is the key under which wazero looks for the wish. It is a string so
 // that neither side needs the other's types.
