@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,6 +203,37 @@ func TestCache(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(folder, "seal")); err != nil || time.Since(info.ModTime()) > time.Hour {
 		t.Errorf("code that is used again: %v", err)
+	}
+}
+
+// TestSourceForgotten holds that a module does not keep the file that it was
+// made of.
+func TestSourceForgotten(t *testing.T) {
+	for name, dir := range map[string]string{"without a cache": "", "with a cache": t.TempDir()} {
+		e, err := New(Options{CacheDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := testHost(context.Background(), e.runtime); err != nil {
+			t.Fatal(err)
+		}
+		var forgotten atomic.Bool
+		m := func() *Module {
+			source := append(make([]byte, 0, 1<<20), guest(t, "basic.c")...)
+			runtime.AddCleanup(&source[0], func(b *atomic.Bool) { b.Store(true) }, &forgotten)
+			return compile(t, e, "basic", source)
+		}()
+		waitFor(t, "the source to be forgotten, "+name, func() bool {
+			runtime.GC()
+			return forgotten.Load()
+		})
+		if len(m.Exports()) == 0 {
+			t.Error("no exports")
+		}
+		m.Close()
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -138,19 +138,25 @@ func notFrozen(m *wasm.Module) string {
 	return ""
 }
 
+// plain returns a type without what ties it to the file it was read from.
+func plain(t wasm.FuncType) wasm.FuncType {
+	return wasm.FuncType{Params: t.Params, Results: t.Results}
+}
+
 func (r *rewritten) describe(m *wasm.Module) {
 	types := m.Types()
 	for _, im := range m.Imports() {
 		d := Import{Module: im.Module, Name: im.Name, Kind: im.Kind}
 		if im.Kind == wasm.FuncKind && int(im.Type) < len(types) {
-			d.Type = types[im.Type]
+			d.Type = plain(types[im.Type])
 		}
 		r.imports = append(r.imports, d)
 	}
 	for _, e := range m.Exports() {
 		d := Export{Name: e.Name, Kind: e.Kind}
 		if e.Kind == wasm.FuncKind {
-			d.Type, _ = m.FuncType(e.Index)
+			t, _ := m.FuncType(e.Index)
+			d.Type = plain(t)
 			r.functions[e.Name] = &exportedFunction{e.Name, words(d.Type.Params), words(d.Type.Results)}
 		}
 		r.exports = append(r.exports, d)
