@@ -91,20 +91,49 @@ func (in *inside) wipe(fn api.Function, max int) bool {
 
 // findReferences finds the references of a module, or nil.
 func findReferences(mod api.Module) references {
+	e := moduleEngine(mod)
+	if !e.IsValid() {
+		return nil
+	}
+	list := e.FieldByName("localFunctionInstances")
+	if list.Kind() != reflect.Slice || list.Type().Elem().Kind() != reflect.Pointer {
+		return nil
+	}
+	return references(unsafe.Pointer(list.UnsafeAddr()))
+}
+
+// findCode finds the machine code of a module, which is there as long as the
+// module is, or nil.
+func findCode(mod api.Module) []byte {
+	code := moduleEngine(mod)
+	for _, name := range []string{"parent", "executables"} {
+		if !code.IsValid() {
+			return nil
+		}
+		if code = code.FieldByName(name); code.Kind() != reflect.Pointer || code.Elem().Kind() != reflect.Struct {
+			return nil
+		}
+		code = code.Elem()
+	}
+	if code = code.FieldByName("executable"); !code.IsValid() || code.Type() != bytesType || code.Len() == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(code.UnsafePointer()), code.Len())
+}
+
+// moduleEngine is the struct in which wazero keeps a module's code and
+// functions, or the zero Value.
+func moduleEngine(mod api.Module) reflect.Value {
 	m := reflect.ValueOf(mod)
 	if m.Kind() != reflect.Pointer || m.Elem().Kind() != reflect.Struct {
-		return nil
+		return reflect.Value{}
 	}
 	e := m.Elem().FieldByName("Engine")
 	if e.Kind() == reflect.Interface {
 		e = e.Elem()
 	}
 	if e.Kind() != reflect.Pointer || e.Elem().Kind() != reflect.Struct {
-		return nil
+		return reflect.Value{}
 	}
-	list := e.Elem().FieldByName("localFunctionInstances")
-	if list.Kind() != reflect.Slice || list.Type().Elem().Kind() != reflect.Pointer {
-		return nil
-	}
-	return references(unsafe.Pointer(list.UnsafeAddr()))
+	return e.Elem()
 }

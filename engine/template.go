@@ -144,6 +144,8 @@ func (in *Instance) freeze(cfg TemplateConfig) (*Template, error) {
 		t.free()
 		return nil, fmt.Errorf("freeze %s: %w", c, err)
 	}
+	// Much of the code that has run until now was for starting up alone.
+	dropCode(findCode(b.mod))
 	t.stop, t.over = make(chan struct{}), make(chan struct{})
 	t.wake = make(chan struct{}, 1)
 	if t.ready > 0 {
