@@ -50,15 +50,20 @@ type graph struct {
 	loops []loopWork
 	calls []callSite
 	mids  []midCheck
+	pays  []payment
 }
 
 // funcWork is about one function that the module defines.
 type funcWork struct {
-	base        uint64 // work outside of loops; in the end with that of callees
+	// base is the work outside of loops, with that of callees if they do not
+	// count themselves; in the end, of functions that count, what they count when
+	// entered.
+	base        uint64
 	loops       [2]int // its part of graph.loops
 	calls       [2]int // its part of graph.calls, those outside of loops first
 	unlooped    int    // number of those outside of loops
 	mids        [2]int // its part of graph.mids
+	pays        [2]int // its part of graph.pays
 	anyCall     bool   // calls anything
 	external    bool   // can be called by the host or indirectly
 	check       bool   // counts when entered
@@ -68,7 +73,7 @@ type funcWork struct {
 
 // loopWork is about one loop.
 type loopWork struct {
-	weight uint64 // of one iteration, without that of loops within
+	weight uint64 // what its head counts
 	calls  bool   // something in it or in a loop within uses the counter
 }
 
@@ -80,8 +85,8 @@ type callSite struct {
 
 // midCheck is a check between two instructions.
 type midCheck struct {
-	pos    int // in the code
-	weight uint32
+	pos    int    // in the code
+	weight uint32 // set by paths
 }
 
 // usesCounter tells whether an instruction makes someone else use the counter.
@@ -182,14 +187,16 @@ func (g *graph) readBody(f *funcWork, code []byte, stack []frame) []frame {
 			stack = append(stack, frame{kind: 'b', loop: top.loop})
 			top = &stack[owner]
 		case opLoop:
-			g.loops = append(g.loops, loopWork{weight: 1})
+			g.loops = append(g.loops, loopWork{})
 			stack = append(stack, frame{kind: 'l', loop: int32(len(g.loops) - 1), owner: int32(owner)})
 			owner = len(stack) - 1
 			continue
 		case opEnd:
 			last := len(stack) - 1
 			if last == owner {
-				g.charge(f, top.loop, uint64(top.work))
+				if top.loop < 0 {
+					f.base += uint64(top.work)
+				}
 				owner = int(top.owner)
 				if outer := stack[owner].loop; outer >= 0 && g.loops[top.loop].calls {
 					g.loops[outer].calls = true
@@ -228,15 +235,6 @@ func (g *graph) readBody(f *funcWork, code []byte, stack []frame) []frame {
 		}
 	}
 	return stack
-}
-
-// charge adds work to a loop, or to the function outside of loops.
-func (g *graph) charge(f *funcWork, loop int32, work uint64) {
-	if loop >= 0 {
-		g.loops[loop].weight += work
-	} else {
-		f.base += work
-	}
 }
 
 // sortCalls puts a function's calls outside of loops first.
@@ -303,10 +301,10 @@ func (g *graph) resolve() {
 			path = path[:len(path)-1]
 		}
 	}
+	p := paths{g: g}
 	for i := range g.funcs {
-		f := &g.funcs[i]
-		for _, c := range g.calls[f.calls[0]+f.unlooped : f.calls[1]] {
-			g.loops[c.loop].weight += g.cost(c.callee)
+		if f := &g.funcs[i]; f.check || f.loops[0] < f.loops[1] {
+			p.find(f, &g.m.bodies[i])
 		}
 	}
 }

@@ -169,7 +169,7 @@ func (r *rewriter) body(i int, body *Body) {
 	g, f, code := &r.graph, &r.graph.funcs[i], body.code
 	r.local, r.used, r.region = r.params(i)+body.count, 0, 0
 	r.tmp = r.local + 1
-	mids := g.mids[f.mids[0]:f.mids[1]]
+	mids, pays := g.mids[f.mids[0]:f.mids[1]], g.pays[f.pays[0]:f.pays[1]]
 	loop := f.loops[0]
 	depth := 0 // open blocks
 	if f.check {
@@ -186,6 +186,13 @@ func (r *rewriter) body(i int, body *Body) {
 			r.between(uint64(mids[0].weight))
 			r.stats.Straight++
 			mids = mids[1:]
+		}
+		if len(pays) > 0 && pays[0].pos == in.pos {
+			r.out = append(r.out, code[last:in.pos]...)
+			last = in.pos
+			r.pay(pays[0].weight)
+			r.stats.Payments++
+			pays = pays[1:]
 		}
 		switch in.op {
 		case opBlock, opIf, opTryTable:
@@ -270,6 +277,23 @@ func (r *rewriter) check(weight uint64) {
 	r.ops(opLoop, 0x40)
 	r.count(weight, true)
 	r.ops(opEnd)
+}
+
+// pay counts between two instructions, without a check.
+func (r *rewriter) pay(weight uint32) {
+	if r.form == formTrap {
+		return
+	}
+	get, set := r.local, opLocalSet
+	if r.region > 0 {
+		r.op(opLocalGet, get)
+	} else {
+		get, set = r.counter, opGlobalSet
+		r.op(opGlobalGet, get)
+	}
+	r.i32(weight)
+	r.ops(opI32Sub)
+	r.op(set, get)
 }
 
 // between counts between two instructions.

@@ -25,6 +25,7 @@ type InterruptStats struct {
 	Loops       int // loops, each of which counts its iterations
 	LocalLoops  int // of them, those that count in a local variable
 	Straight    int // checks in long code without loops
+	Payments    int // places that count without a check
 	BulkOps     int // memory.fill and the like that count by their size
 	Before      int // bytes of code
 	After       int

@@ -20,12 +20,15 @@ type generator struct {
 	funcs  int
 	labels []bool // of the open blocks, whether they take no operands
 	size   int
+	works  bool // statements work, more or less, and say so in globalWork
+	work   int  // of all statements
 }
 
 const (
 	globalFuel = 0 // left
 	globalHash = 1 // of all that happened
 	globalLoop = 2 // iterations of loops
+	globalWork = 3 // units of work, some left out
 )
 
 func (g *generator) local() int { return g.rand.IntN(4) }
@@ -84,6 +87,24 @@ func (g *generator) label(more int) []byte {
 }
 
 func (g *generator) statement(depth int) []byte {
+	return cat(g.worked(), g.anyStatement(depth))
+}
+
+// worked is work that is told: nothing, little or much.
+func (g *generator) worked() []byte {
+	if !g.works {
+		return nil
+	}
+	n := []int{0, 1, 10, 40, 100, 400}[g.rand.IntN(6)]
+	g.work += n + 3
+	b := cat(0x23, globalWork, i32c(n+3), 0x6a, 0x24, globalWork)
+	for range n {
+		b = cat(b, 0x41, 0, 0x45, 0x1a) // i32.eqz
+	}
+	return b
+}
+
+func (g *generator) anyStatement(depth int) []byte {
 	if g.size++; g.size > 200 || depth > 6 {
 		return g.note()
 	}
@@ -194,10 +215,13 @@ func (g *generator) function() []byte {
 }
 
 func randomModule(seed uint64) []byte {
-	g := &generator{rand: rand.New(rand.NewPCG(seed, 1)), funcs: 4}
+	return (&generator{rand: rand.New(rand.NewPCG(seed, 1)), funcs: 4}).module()
+}
+
+func (g *generator) module() []byte {
 	s := spec{memory: []byte{1, 1, 1, 2}, table: true, tags: true}
-	s.globals = cat(3, 0x7f, 1, i32c(3000), 0x0b, 0x7f, 1, i32c(1), 0x0b, 0x7f, 1, i32c(0), 0x0b)
-	for i, name := range []string{"fuel", "hash", "loops"} {
+	s.globals = cat(4, 0x7f, 1, i32c(3000), 0x0b, 0x7f, 1, i32c(1), 0x0b, 0x7f, 1, i32c(0), 0x0b, 0x7f, 1, i32c(0), 0x0b)
+	for i, name := range []string{"fuel", "hash", "loops", "work"} {
 		s.exports = append(s.exports, cat(str(name), 3, i))
 	}
 	s.exports = append(s.exports, cat(str("memory"), 2, 0))
