@@ -141,6 +141,7 @@ func (p *Process) config(args, env []string, s Streams, pin *Pin) (config engine
 		Args: args, Env: env,
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
 		Grants: p.grants, Tmp: p.spec.Tmp, Devices: p.spec.Devices, Network: p.network,
+		CPUTime:   engine.CPUTime,
 		OpenFiles: p.spec.Limits.Files, Output: p.spec.Limits.Output,
 	})
 	if err != nil {

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Reading the thread's clock is a system call, of 0.3 us. Where calls last a
 // few microseconds (Config.BriefCalls), it is read only in those that turn
@@ -43,6 +46,21 @@ func (c *call) spent() time.Duration {
 		c.cpu = now - lasted
 	}
 	return now - c.cpu
+}
+
+// CPUTime is the processor time that the instance has used whose call ctx is
+// of, the call under way included, and 0 if ctx is of none. Host functions may
+// ask for it, in the goroutine that they were called in. It is what
+// wasi.Config.CPUTime wants.
+func CPUTime(ctx context.Context) time.Duration {
+	c := callOf(ctx)
+	if c == nil {
+		return 0
+	}
+	c.in.mu.Lock()
+	before := c.in.used.CPU
+	c.in.mu.Unlock()
+	return before + c.spent()
 }
 
 // finalCPU is what the call has used that is over after wall.

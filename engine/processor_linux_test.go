@@ -69,3 +69,35 @@ func TestBriefCallsMeasured(t *testing.T) {
 		}
 	}
 }
+
+// TestCPUTime: a guest's process clock goes on with what it computes, over its
+// calls, and stands still while it waits.
+func TestCPUTime(t *testing.T) {
+	const work = 20 * time.Millisecond
+	var seen []time.Duration
+	in := basic(t, Config{Values: withHook(func(ctx context.Context, n uint64) uint64 {
+		seen = append(seen, CPUTime(ctx))
+		for began := threadCPU(); threadCPU()-began < work; {
+		}
+		seen = append(seen, CPUTime(ctx))
+		wasi.Wait(ctx, func() { time.Sleep(work) })
+		seen = append(seen, CPUTime(ctx))
+		return n
+	})})
+	for range 2 {
+		if _, err := in.Call(t.Context(), "call_host", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, least := range []time.Duration{0, work, 0, 0, work, 0} {
+		if i > 0 && (seen[i]-seen[i-1] < least || least == 0 && seen[i]-seen[i-1] > work/2) {
+			t.Errorf("reading %d: %v after %v", i, seen[i], seen[i-1])
+		}
+	}
+	if got := CPUTime(t.Context()); got != 0 {
+		t.Errorf("outside of a call: %v", got)
+	}
+	if used := in.Usage().CPU; used < seen[5] {
+		t.Errorf("%v in all, %v seen by the guest", used, seen[5])
+	}
+}

@@ -177,13 +177,21 @@ func TestHostile(t *testing.T) {
 
 // Who waits for long uses up its time too.
 func TestSleep(t *testing.T) {
-	s := serve(t, files{"sleep.php": `<?php set_time_limit(0); for (;;) sleep(1000);`, "ok.php": `<?php echo 'ok';`}, func(c *app.ServiceConfig) {
-		c.Spec.Limits.Wall = time.Second
+	s := serve(t, files{
+		"sleep.php": `<?php set_time_limit(0); for (;;) sleep(1000);`,
+		"waits.php": `<?php set_time_limit(1); for (;;) usleep(10000);`, // which is not execution time
+		"ok.php":    `<?php echo 'ok';`,
+	}, func(c *app.ServiceConfig) {
+		c.Spec.Limits.Wall = 2 * time.Second
 	})
 	if a, err := s.do("GET", "/sleep.php", nil); err != nil || a.StatusCode != 504 {
 		t.Errorf("%v, %v", err, a)
 	}
 	s.logged("wall limit")
+	if a, err := s.do("GET", "/waits.php", nil); err != nil || a.StatusCode != 500 {
+		t.Errorf("%v, %v", err, a)
+	}
+	s.logged("nearly used up")
 	s.want("/ok.php", 200, "ok")
 }
 

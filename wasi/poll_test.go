@@ -55,6 +55,7 @@ func TestPoll(t *testing.T) {
 the earliest of many: 0 [2 0 type 0]
 times gone by: 0 [6 0 type 0] [7 0 type 0]
 no such clock, no such flag: 0 [8 28 type 0] [9 28 type 0]
+clocks that stand still: 0 [23 58 type 0] [24 58 type 0]
 files and streams: 0 [11 0 type 1 bytes] [12 0 type 2 bytes] [13 8 type 1] [14 8 type 1] [15 0 type 2 bytes] [16 8 type 2] [17 28 type 3]
 input that does not come: 0 [21 0 type 0]
 send

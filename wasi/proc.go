@@ -61,7 +61,7 @@ const (
 	clockThread
 )
 
-// time reads one of the clocks.
+// time reads one of the clocks that go on while a guest waits.
 func (s *System) time(clock uint32) (int64, Errno) {
 	switch clock {
 	case clockRealtime:
@@ -69,12 +69,17 @@ func (s *System) time(clock uint32) (int64, Errno) {
 	case clockMonotonic:
 		return s.clock.Monotonic(), Success
 	case clockProcess, clockThread:
-		if s.c.CPUTime != nil {
-			return int64(s.c.CPUTime()), Success
-		}
-		return s.clock.Monotonic() - s.born, Success
+		return 0, ENOTSUP
 	}
 	return 0, EINVAL
+}
+
+// cpuTime is the time that the guest's program has run.
+func (s *System) cpuTime(ctx context.Context) int64 {
+	if s.c.CPUTime != nil {
+		return int64(s.c.CPUTime(ctx))
+	}
+	return s.clock.Monotonic() - s.born
 }
 
 func clockResGet(_ context.Context, _ *System, m memory, p []uint64) Errno {
@@ -84,8 +89,12 @@ func clockResGet(_ context.Context, _ *System, m memory, p []uint64) Errno {
 	return m.putUint64(uint32(p[1]), 1)
 }
 
-func clockTimeGet(_ context.Context, s *System, m memory, p []uint64) Errno {
-	now, errno := s.time(uint32(p[0]))
+func clockTimeGet(ctx context.Context, s *System, m memory, p []uint64) Errno {
+	clock := uint32(p[0])
+	if clock == clockProcess || clock == clockThread {
+		return m.putUint64(uint32(p[2]), uint64(s.cpuTime(ctx)))
+	}
+	now, errno := s.time(clock)
 	if errno != Success {
 		return errno
 	}

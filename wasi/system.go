@@ -37,9 +37,9 @@ type Config struct {
 
 	Clock  Clock     // nil: the host's
 	Random io.Reader // nil: crypto/rand
-	// CPUTime is what the clocks of process and thread tell. Nil: the time
-	// since the System was made.
-	CPUTime func() time.Duration
+	// CPUTime is what the clocks of process and thread tell, given the call's
+	// context. Nil: the time since the System was made.
+	CPUTime func(ctx context.Context) time.Duration
 
 	OpenFiles int   // descriptors at a time, grants included; 0: 1024. EMFILE beyond.
 	Output    int64 // bytes to Stdout and Stderr; 0: no limit. A LimitError beyond.

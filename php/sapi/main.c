@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wasi/api.h>
 #include <wasi/libc-environ.h>
 
-#include "Zend/zend_hrtime.h"
 #include "ext/session/php_session.h"
 #include "ext/standard/info.h"
 #include "main/php_ini.h"
@@ -61,11 +61,17 @@ static zend_module_entry hako_module = {
 __attribute__((import_module("hako_alarm_v1"), import_name("set"))) extern int32_t hako_alarm(uint32_t ms, volatile void *flag);
 
 static bool timed;           /* an alarm is set for the request */
-static zend_hrtime_t timed_at; /* when */
+static __wasi_timestamp_t timed_at; /* when, of processor time */
+
+static __wasi_timestamp_t processor_time(void) {
+  __wasi_timestamp_t t = 0;
+  (void)__wasi_clock_time_get(__WASI_CLOCKID_PROCESS_CPUTIME_ID, 1, &t);
+  return t;
+}
 
 static void set_alarm(zend_long seconds) {
   timed = hako_req.active;
-  timed_at = zend_hrtime();
+  timed_at = processor_time();
   if (timed) hako_alarm(seconds > 0 && seconds < 4000000 ? (uint32_t)seconds * 1000 : 0, &EG(vm_interrupt));
 }
 
@@ -90,9 +96,9 @@ static void interrupted(zend_execute_data *execute_data) {
   (void)execute_data;
   if (!timed) return;
   zend_long seconds = EG(timeout_seconds);
-  zend_hrtime_t passed = zend_hrtime() - timed_at; /* no less than the processor time */
+  __wasi_timestamp_t passed = processor_time() - timed_at;
   set_alarm(0);
-  if (seconds > 0 && passed >= (zend_hrtime_t)seconds * ZEND_NANO_IN_SEC) zend_timeout();
+  if (seconds > 0 && passed >= (__wasi_timestamp_t)seconds * ZEND_NANO_IN_SEC) zend_timeout();
   timed = false;
   zend_error_noreturn(E_ERROR, "The time that the app's limits give a request is nearly used up");
 }

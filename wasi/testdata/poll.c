@@ -58,6 +58,10 @@ int main(int argc, char **argv) {
 	sub[1] = clock_sub(9, 1, 0, 2);
 	sub[2] = clock_sub(10, 1, 1000000000000, 0);
 	go("no such clock, no such flag", 3);
+	sub[0] = clock_sub(23, 2, 1, 0);
+	sub[1] = clock_sub(24, 3, 1, 0);
+	sub[2] = clock_sub(25, 1, 1000000000000, 0);
+	go("clocks that stand still", 3);
 
 	sub[0] = fd_sub(11, __WASI_EVENTTYPE_FD_READ, file);
 	sub[1] = fd_sub(12, __WASI_EVENTTYPE_FD_WRITE, file);
