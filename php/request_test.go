@@ -273,3 +273,12 @@ func TestGetAllHeaders(t *testing.T) {
 		t.Errorf("%s", a.body)
 	}
 }
+
+// What may be written to is_writable() knows, and it changes nothing.
+func TestIsWritable(t *testing.T) {
+	s := serve(t, files{"folder/x": "x", "w.php": `<?php
+		mkdir('/data/folder'); file_put_contents('/data/folder/x', 'kept'); symlink('folder/x', '/data/link');
+		foreach (['/srv', '/data'] as $d) foreach (['', '/', '/folder', '/folder/x', '/none', '/link'] as $p) echo +is_writable($d . $p);
+		echo file_get_contents('/data/link'), count(scandir('/data'));`}, nil)
+	s.want("/w.php", 200, "000000"+"111101"+"kept4")
+}

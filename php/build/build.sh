@@ -47,7 +47,7 @@ libs=(
 link=(
 	-Wl,--stack-first -Wl,-z,stack-size=8388608 -Wl,--gc-sections
 	-Wl,--strip-debug
-	-Wl,--wrap=chdir,--wrap=chmod,--wrap=close,--wrap=fchmod,--wrap=fopen,--wrap=fstat
+	-Wl,--wrap=access,--wrap=chdir,--wrap=chmod,--wrap=close,--wrap=fchmod,--wrap=fopen,--wrap=fstat
 	-Wl,--wrap=iconv_open,--wrap=lseek,--wrap=lstat,--wrap=rename,--wrap=stat,--wrap=symlink
 )
 configure=(
