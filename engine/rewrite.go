@@ -10,7 +10,7 @@ import (
 
 // rewriteVersion is part of what a compiled module is known by. It changes
 // with what rewrite does.
-const rewriteVersion = 7
+const rewriteVersion = 8
 
 // reserved begins the names of the exports that rewriting adds.
 const reserved = "hako:"

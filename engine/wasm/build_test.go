@@ -1,5 +1,7 @@
 package wasm_test
 
+import "bytes"
+
 // A little assembler for modules in tests. Bytes are written as they are in
 // the binary format.
 
@@ -78,13 +80,17 @@ const (
 	tInt   = 1 // () i32
 	tInts  = 2 // (i32) i32
 	tThree = 3 // (i32 i32 i32)
+	tMany  = 4 // (i32 x many) i32 x many
 )
+
+const many = 100
 
 var stdTypes = [][]byte{
 	{0x60, 0, 0},
 	{0x60, 0, 1, 0x7f},
 	{0x60, 1, 0x7f, 1, 0x7f},
 	{0x60, 3, 0x7f, 0x7f, 0x7f, 0},
+	cat(0x60, many, bytes.Repeat([]byte{0x7f}, many), many, bytes.Repeat([]byte{0x7f}, many)),
 }
 
 // spec is a module to build. Functions begin at index 0 if nothing is

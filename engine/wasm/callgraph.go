@@ -21,7 +21,7 @@ const (
 	// maxInline is the greatest weight of a function that is counted by its
 	// callers.
 	maxInline = 256
-	// maxStraight is the weight of code without a loop, calls included, after
+	// maxStraight is the work on a way without a loop, calls included, after
 	// which a check comes in between.
 	maxStraight = 16384
 )
@@ -30,7 +30,7 @@ const (
 func weight(o op) uint32 {
 	switch {
 	case o == 0x01 || o == opBlock || o == opLoop || o == opElse || o == opEnd || o == opDrop ||
-		o == opLocalGet || o == opLocalSet || o == opLocalTee || o >= opI32Const && o <= 0x44:
+		o == opLocalGet || o >= opI32Const && o <= 0x44:
 		return 0
 	case o >= 0x6d && o <= 0x70 || o >= 0x7f && o <= 0x82 || o == 0x91 || o == 0x95 || o == 0x9f || o == 0xa3:
 		return divWeight
@@ -85,8 +85,8 @@ type callSite struct {
 
 // midCheck is a check between two instructions.
 type midCheck struct {
-	pos    int    // in the code
-	weight uint32 // set by paths
+	pos    int // in the code
+	weight uint32
 }
 
 // usesCounter tells whether an instruction makes someone else use the counter.
@@ -113,7 +113,7 @@ func (g *graph) read(m *Module) {
 	g.funcs = make([]funcWork, len(m.bodies))
 	var stack []frame
 	for i := range m.bodies {
-		stack = g.readBody(&g.funcs[i], m.bodies[i].code, stack[:0])
+		stack = g.readBody(&g.funcs[i], m.funcs[i], m.bodies[i].code, stack[:0])
 	}
 	mark := func(index uint32) {
 		if index >= g.n {
@@ -158,68 +158,107 @@ func (g *graph) read(m *Module) {
 	}
 }
 
+// fewValues is how many values pass between blocks and functions for nothing.
+const fewValues = 8
+
+// values is the weight of passing n values.
+func values(n int) uint32 { return uint32(max(n-fewValues, 0)) }
+
+// callValues is that of a call of a function of a type.
+func (g *graph) callValues(typ uint32) uint32 {
+	t := &g.m.types[typ]
+	return values(len(t.Params) + len(t.Results))
+}
+
+// funcType is the index of a function's type.
+func (g *graph) funcType(index uint32) uint32 {
+	if index < g.n {
+		return g.m.importTypes[index]
+	}
+	return g.m.funcs[index-g.n]
+}
+
+// blockValues is the weight of reaching a block's end, and its head if it is a
+// loop's.
+func (g *graph) blockValues(code []byte, in *instr) (end, head uint32) {
+	b := code[in.args:]
+	if b[0] == 0x40 || isValType(b[0]) {
+		return 0, 0
+	}
+	index, _, _ := readS64(b, 0, 33)
+	t := &g.m.types[index]
+	return values(len(t.Results)), values(len(t.Params))
+}
+
+// branchValues is the weight of reaching where a branch leads.
+func branchValues(in *instr, code []byte, at func(label uint32) uint32) uint32 {
+	switch in.op {
+	case opBr, opBrIf:
+		return at(in.index)
+	case opBrTable: // all labels take as many
+		label, _, _ := readU32(code, in.args)
+		return at(label)
+	}
+	return 0
+}
+
 // frame is a block that is open.
 type frame struct {
 	loop  int32 // the innermost loop around, in graph.loops; -1 for none
-	owner int32 // of the frame of a loop: that of the loop or function around it
-	// work is the weight of the straight code so far, of the frame of a loop
-	// or function.
-	work uint32
-	// span is an upper bound of the work, with that of callees, since the
-	// last check.
-	span uint32
-	kind byte // 'f'unction, 'l'oop, 'b'lock or if or try_table
+	owner bool  // it is a loop's or the function's
+	// What passes its end, and what a branch to it.
+	end, label uint32
 }
 
-func (g *graph) readBody(f *funcWork, code []byte, stack []frame) []frame {
-	f.loops[0], f.calls[0], f.mids[0] = len(g.loops), len(g.calls), len(g.mids)
-	stack = append(stack, frame{kind: 'f', loop: -1})
-	owner := 0 // the frame that the current code belongs to
+func (g *graph) readBody(f *funcWork, typ uint32, code []byte, stack []frame) []frame {
+	f.loops[0], f.calls[0] = len(g.loops), len(g.calls)
+	results := values(len(g.m.types[typ].Results))
+	stack = append(stack, frame{owner: true, loop: -1, end: results, label: results})
 	w := walker{code: code}
 	for w.next() {
 		in := &w.in
 		o := in.op
-		top := &stack[owner]
-		add := weight(o)
-		span := add
+		top := &stack[len(stack)-1]
+		add := weight(o) + branchValues(in, code, func(label uint32) uint32 { return stack[len(stack)-1-int(label)].label })
 		switch o {
 		case opBlock, opIf, opTryTable:
-			stack = append(stack, frame{kind: 'b', loop: top.loop})
-			top = &stack[owner]
+			end, _ := g.blockValues(code, in)
+			stack = append(stack, frame{loop: top.loop, end: end, label: end})
+			top = &stack[len(stack)-2]
 		case opLoop:
+			end, head := g.blockValues(code, in)
 			g.loops = append(g.loops, loopWork{})
-			stack = append(stack, frame{kind: 'l', loop: int32(len(g.loops) - 1), owner: int32(owner)})
-			owner = len(stack) - 1
+			stack = append(stack, frame{loop: int32(len(g.loops) - 1), owner: true, end: end, label: head})
 			continue
 		case opEnd:
 			last := len(stack) - 1
-			if last == owner {
-				if top.loop < 0 {
-					f.base += uint64(top.work)
-				}
-				owner = int(top.owner)
-				if outer := stack[owner].loop; outer >= 0 && g.loops[top.loop].calls {
-					g.loops[outer].calls = true
-				}
+			if top.loop < 0 {
+				f.base += uint64(top.end)
 			}
 			if stack = stack[:last]; last == 0 {
 				// The end of the function.
-				f.loops[1], f.calls[1], f.mids[1] = len(g.loops), len(g.calls), len(g.mids)
+				f.loops[1], f.calls[1] = len(g.loops), len(g.calls)
 				g.sortCalls(f)
 				return stack
 			}
+			if outer := stack[last-1].loop; top.owner && outer >= 0 && g.loops[top.loop].calls {
+				g.loops[outer].calls = true
+			}
 			continue
+		case opReturn:
+			add += results
 		case opRefFunc:
 			f.hasReferent = true
 		case opCall, opReturnCall:
 			if in.index < g.n {
-				add, span = hostWeight, hostWeight
+				add = hostWeight
 			} else {
-				add, span = callWeight, callWeight+maxInline
+				add = callWeight
 				g.calls = append(g.calls, callSite{loop: top.loop, callee: in.index - g.n})
 			}
+			add += g.callValues(g.funcType(in.index))
 		case opCallIndirect, opReturnCallIndirect:
-			add, span = indirectWeight, indirectWeight
+			add = indirectWeight + g.callValues(in.index)
 		}
 		if usesCounter(o) {
 			f.anyCall = true
@@ -228,10 +267,8 @@ func (g *graph) readBody(f *funcWork, code []byte, stack []frame) []frame {
 				g.loops[top.loop].calls = true
 			}
 		}
-		top.work += add
-		if top.span += span; top.span >= maxStraight {
-			g.mids = append(g.mids, midCheck{pos: in.pos, weight: top.work})
-			top.work, top.span = 0, 0
+		if top.loop < 0 {
+			f.base += uint64(add)
 		}
 	}
 	return stack
@@ -304,7 +341,7 @@ func (g *graph) resolve() {
 	p := paths{g: g}
 	for i := range g.funcs {
 		if f := &g.funcs[i]; f.check || f.loops[0] < f.loops[1] {
-			p.find(f, &g.m.bodies[i])
+			p.find(f, g.m.funcs[i], &g.m.bodies[i])
 		}
 	}
 }

@@ -112,6 +112,7 @@ func (r *rewriter) small(o op, bounded ...uint32) {
 	r.ops(opI32LeU)
 	r.ops(opIf, 0x40)
 	r.charge(size)
+	r.count(bulkWeight, false)
 	r.bulk(o)
 	r.ops(opReturn, opEnd)
 	for _, at := range bounded {

@@ -1,6 +1,7 @@
 package wasm_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +120,75 @@ func endless() map[string]spec {
 	}
 	deep.funcs = append(deep.funcs, function{})
 	list["doubling calls"] = deep
+	// What is not reached does not make what is reached lighter.
+	list["indirect tail call before dead code"] = spec{table: true, funcs: []function{{code: cat(i32c(0), 0x13, tNone, 0, heavy(16_150))}}}
+	var tree spec
+	for i := range 60 {
+		tree.funcs = append(tree.funcs, function{code: cat(bytes.Repeat(call(i+1), 62), 0x02, 0x40, 0x0c, 0, heavy(263), 0x0b)})
+	}
+	tree.funcs = append(tree.funcs, function{code: cat(0x02, 0x40, 0x0c, 0, heavy(16_380), 0x0b)})
+	list["many calls before dead code"] = tree
 	return list
+}
+
+// heavy is n units of work.
+func heavy(n int) []byte { return bytes.Repeat(cat(0x41, 0, 0x45, 0x1a), n) } // i32.eqz
+
+// TestBounded: no code does much between two checks that seems to be little.
+func TestBounded(t *testing.T) {
+	const count, locals = 1 << 10, 2000
+	iterate := func(n int, body []byte) []byte { // local 0 counts
+		return cat(body, 0x20, 0, i32c(1), 0x6a, 0x22, 0, i32c(n), 0x48, 0x0d, 0)
+	}
+	var reversed, values []byte
+	for i := range uint32(locals) {
+		reversed = cat(reversed, 0x20, uleb(1+i))
+	}
+	for i := range uint32(locals) {
+		reversed = cat(reversed, 0x21, uleb(1+i))
+	}
+	for range many {
+		values = cat(values, 0x20, 0)
+	}
+	dead := func(n int) []byte { return cat(0x02, 0x40, 0x0c, 0, heavy(n), 0x0b) }
+	straight := bytes.Repeat(cat(heavy(16_048), dead(335)), 20)
+	var fills []byte
+	for i := range 300 {
+		fills = cat(fills, i32c(i<<17), i32c(1), i32c(256<<10), 0xfc, 11, 0)
+	}
+	for name, c := range map[string]struct {
+		funcs  []function
+		checks int
+	}{
+		"checks in dead code": {[]function{{code: straight}}, 19},
+		"a long function before dead code": {[]function{
+			{locals: 1, code: cat(0x03, 0x40, iterate(2000, cat(0x10, 1)), 0x0b)}, {code: cat(heavy(16_000), dead(400))},
+		}, 1900},
+		"fills":           {[]function{{code: fills}}, 290},
+		"locals reversed": {[]function{{locals: 1 + locals, code: cat(0x03, 0x40, iterate(2000, reversed), 0x0b)}}, 1900},
+		"locals reversed where it does not happen": {[]function{{locals: 1 + locals, code: cat(
+			0x03, 0x40, iterate(2000, cat(0x20, 0, 0x45, 0x04, 0x40, reversed, 0x0b)), 0x0b,
+		)}}, 900},
+		"values passed on": {[]function{{locals: 1, code: cat(
+			values, 0x03, tMany, iterate(20_000, nil), 0x0b, bytes.Repeat([]byte{0x1a}, many),
+		)}}, 1000},
+		"parameters": {[]function{
+			{locals: 1, code: cat(0x03, 0x40, iterate(5000, cat(values, 0x10, 1, bytes.Repeat([]byte{0x1a}, many))), 0x0b)},
+			{typ: tMany, code: bytes.ReplaceAll(values, []byte{0x20, 0}, []byte{0x20, 1})},
+		}, 500},
+	} {
+		s := spec{funcs: c.funcs, memory: []byte{1, 0, 0x80, 0x10}}
+		s.funcs[0].export = "run"
+		got := 0
+		ctx, r, m := interrupted(t, s.build(), func() int32 { got++; return count })
+		mod, err := r.InstantiateModule(ctx, m, wazero.NewModuleConfig())
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if _, err := mod.ExportedFunction("run").Call(ctx); err != nil || got < c.checks {
+			t.Errorf("%s: %d checks, want %d or more; %v", name, got, c.checks, err)
+		}
+	}
 }
 
 func TestEndless(t *testing.T) {
